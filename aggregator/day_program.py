@@ -1,0 +1,172 @@
+"""One day of one pool as a Pyomo model, compiled once; per day only prices and row limits change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+
+from aggregator.pools import Group
+from aggregator.prosumers import Array
+from wholesale.solve import Program
+
+
+def day_model(groups: tuple[Group, ...], meters: int, steps: int, *, exchange: bool, restore: bool) -> Any:
+    """Write the day problem of a pool; prices and fixed energy are zero and set later by index.
+
+    Parameters
+    ----------
+    groups : tuple of Group
+        Stores of the pool.
+    meters : int
+        Number of balances M.
+    steps : int
+        Steps of the day T.
+    exchange : bool
+        Whether meters trade with each other (``bought`` and ``sold`` at each meter).
+    restore : bool
+        True: the store ends where it began; False: its end is free.
+
+    Returns
+    -------
+    pyomo ConcreteModel
+        Variables in kWh per step: ``imports``, ``exports`` [M, T], ``gain``, ``loss``, ``store`` [G, T] (store-side)
+        and with exchange ``bought``, ``sold`` [M, T]. Rows: ``balance`` [M, T] (dual = value of energy, $/kWh),
+        ``storage`` [G, T] (dual = minus the value of stored energy) and with exchange ``internal`` [T].
+    """
+    m = pyo.ConcreteModel("best response")
+    m.M, m.T, m.G = pyo.RangeSet(0, meters - 1), pyo.RangeSet(0, steps - 1), pyo.RangeSet(0, len(groups) - 1)
+    m.imports = pyo.Var(m.M, m.T, domain=pyo.NonNegativeReals)
+    m.exports = pyo.Var(m.M, m.T, domain=pyo.NonNegativeReals)
+    m.gain = pyo.Var(m.G, m.T, bounds=lambda _, j, t: (0.0, groups[j].charge))
+    m.loss = pyo.Var(m.G, m.T, bounds=lambda _, j, t: (0.0, groups[j].discharge))
+
+    def store_limits(_: Any, j: int, t: int) -> tuple[float, float]:
+        one = groups[j]
+        return (one.start, one.start) if restore and t == steps - 1 else (one.store_min, one.store_max)
+
+    m.store = pyo.Var(m.G, m.T, bounds=store_limits)
+    if exchange:
+        m.bought = pyo.Var(m.M, m.T, domain=pyo.NonNegativeReals)
+        m.sold = pyo.Var(m.M, m.T, domain=pyo.NonNegativeReals)
+        m.internal = pyo.Constraint(m.T, rule=lambda _, t: sum(m.bought[i, t] - m.sold[i, t] for i in m.M) == 0.0)
+    behind: list[list[int]] = [[j for j, one in enumerate(groups) if one.meter == i] for i in range(meters)]
+
+    def balance(_: Any, i: int, t: int) -> Any:
+        flexible = sum(
+            m.gain[j, t] / groups[j].eta_charge - m.loss[j, t] * groups[j].eta_discharge for j in behind[i]
+        )
+        inside = m.bought[i, t] - m.sold[i, t] if exchange else 0.0
+        return m.imports[i, t] - m.exports[i, t] + inside - flexible == 0.0
+
+    def storage(_: Any, j: int, t: int) -> Any:
+        flow = m.store[j, t] - m.gain[j, t] + m.loss[j, t]
+        return flow == groups[j].start if t == 0 else flow - m.store[j, t - 1] == 0.0
+
+    m.balance = pyo.Constraint(m.M, m.T, rule=balance)
+    m.storage = pyo.Constraint(m.G, m.T, rule=storage)
+    m.cost = pyo.Objective(expr=_own_cost(m, groups, steps, restore=restore))
+    return m
+
+
+def _own_cost(m: Any, groups: tuple[Group, ...], steps: int, *, restore: bool) -> Any:
+    wear = 0.0
+    for j, one in enumerate(groups):
+        for t in range(steps):
+            wear += one.wear_linear * (m.gain[j, t] + m.loss[j, t])
+            if one.wear_quadratic > 0.0:
+                wear += one.wear_quadratic / 2.0 * (m.gain[j, t] ** 2 + m.loss[j, t] ** 2)
+        if not restore:
+            wear -= one.end_value * (m.store[j, steps - 1] - one.start)
+    return wear + 0.0 * m.imports[0, 0]
+
+
+@dataclass(frozen=True)
+class Day:
+    """Optimal schedule of one pool on one day; energies in kWh per step.
+
+    Attributes
+    ----------
+    imports, exports, bought : array [M, T]
+        Energy from and to the grid, and energy bought inside the pool, >= 0.
+    gain, loss, store : array [G, T]
+        Store-side gain and loss >= 0 and the store at the end of the step.
+    energy_value : array [M, T] $/kWh
+        Marginal value of energy at each meter (lambda), between the feed-in and the buy price.
+    store_value : array [G, T] $/kWh
+        Marginal value of stored energy (mu).
+    """
+
+    imports: Array
+    exports: Array
+    bought: Array
+    gain: Array
+    loss: Array
+    store: Array
+    energy_value: Array
+    store_value: Array
+
+
+class DayProgram:
+    """The compiled day problem of one pool shape; ``solve`` changes prices and fixed energy by index.
+
+    Parameters
+    ----------
+    groups : tuple of Group
+        Stores of the pool.
+    meters, steps : int
+        Balances M and steps T.
+    fee : float $/kWh
+        Fee on exchanged energy; with more than one meter the meters trade.
+    storage_end : str
+        ``"restore"`` or ``"value"``.
+    """
+
+    def __init__(self, groups: tuple[Group, ...], meters: int, steps: int, fee: float, storage_end: str) -> None:
+        self._exchange = meters > 1
+        model = day_model(groups, meters, steps, exchange=self._exchange, restore=storage_end == "restore")
+        self._program = Program.compile(model)
+        self._col = {name: self._program.columns(getattr(model, name)) for name in ("imports", "exports")}
+        self._col |= {name: self._columns(model, name, steps) for name in ("gain", "loss", "store")}
+        self._balance = self._program.rows(model.balance)
+        self._storage = self._program.rows(model.storage) if groups else np.zeros((0, steps), np.int32)
+        if self._exchange:
+            self._col["bought"] = self._program.columns(model.bought)
+            self._program.change_cost(self._col["bought"], np.full(self._col["bought"].shape, fee))
+
+    def _columns(self, model: Any, name: str, steps: int) -> Any:
+        variable = getattr(model, name)
+        return self._program.columns(variable) if len(variable) else np.zeros((0, steps), np.int32)
+
+    def solve(self, fixed: Array, buy: Array, sell: Array) -> Day:
+        """Solve one day.
+
+        Parameters
+        ----------
+        fixed : array [M, T] kWh per step
+            Fixed energy at each meter, + = import.
+        buy, sell : array [T] $/kWh
+            Prices of imported and exported energy, ``buy >= sell``.
+
+        Returns
+        -------
+        Day
+        """
+        program, col = self._program, self._col
+        program.change_cost(col["imports"], np.broadcast_to(buy, fixed.shape))
+        program.change_cost(col["exports"], np.broadcast_to(-sell, fixed.shape))
+        program.change_rows(self._balance, fixed, fixed)
+        solution = program.solve()
+        x, dual = solution.x, solution.dual
+        return Day(
+            imports=x[col["imports"]],
+            exports=x[col["exports"]],
+            bought=x[col["bought"]] if self._exchange else np.zeros_like(fixed),
+            gain=x[col["gain"]],
+            loss=x[col["loss"]],
+            store=x[col["store"]],
+            energy_value=dual[self._balance],
+            store_value=-dual[self._storage],
+        )

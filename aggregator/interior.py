@@ -1,0 +1,266 @@
+"""Quadratic best responses of many days at once: a primal-dual interior point method made for stores behind meters.
+
+HiGHS' quadratic solver was measured here first: 4 ms a day for two stores, 43 ms for eight, and no end at all for
+rho = 0.001 (it has no limit that would stop it). The structure is worth more than a general solver: with diagonal
+curvature the Newton step reduces to one tridiagonal T x T system per store and one dense T x T system per meter, and
+all days are solved in the same numpy calls.
+
+References
+----------
+S. Mehrotra, "On the implementation of a primal-dual interior point method", SIAM J. Optim. 2(4), 1992.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.prosumers import Array
+
+ITERATIONS = 80
+TOLERANCE = 1e-10
+STEP_BACK = 0.9995
+
+
+class NotConverged(RuntimeError):
+    """The interior point method did not reach its tolerance; the message says how far it came."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Structure of the rows: which store sits behind which meter, and the efficiencies.
+
+    Rows are ``balance`` [M, T] (imports - exports + bought - sold - gain / eta_charge + loss * eta_discharge = fixed),
+    ``storage`` [G, T] (store - store before - gain + loss = 0 or start) and, with exchange, ``internal`` [T]
+    (sum of bought - sold = 0). Columns lie in one vector: imports, exports [M, T], gain, loss, store [G, T], and with
+    exchange bought, sold [M, T].
+
+    Attributes
+    ----------
+    behind : array [M, G]
+        1 where store g sits behind meter m.
+    charge, discharge : array [B or 1, G, 1]
+        Energy at the meter per kWh gained (1 / eta_charge) and lost (eta_discharge).
+    exchange : bool
+        Whether the meters trade.
+    steps : int
+        T.
+    """
+
+    behind: Array
+    charge: Array
+    discharge: Array
+    exchange: bool
+    steps: int
+
+    def split(self, x: Array) -> tuple[Array, ...]:
+        """Cut columns [B, n] into imports, exports, gain, loss, store (, bought, sold), each [B, M or G, T]."""
+        meters, groups = self.behind.shape
+        sizes = [meters, meters, groups, groups, groups] + [meters, meters] * self.exchange
+        parts = np.split(x, np.cumsum(sizes)[:-1] * self.steps, axis=1)
+        return tuple(part.reshape(len(x), -1, self.steps) for part in parts)
+
+    def join(self, *parts: Array) -> Array:
+        """Inverse of ``split``."""
+        return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+
+    def rows(self, x: Array) -> tuple[Array, Array, Array]:
+        """A x as balance [B, M, T], storage [B, G, T], internal [B, T]."""
+        imports, exports, gain, loss, store, *inside = self.split(x)
+        balance = imports - exports - self.behind @ (gain * self.charge - loss * self.discharge)
+        storage = np.diff(store, axis=2, prepend=0.0) - gain + loss
+        internal = np.zeros((len(x), self.steps))
+        if self.exchange:
+            balance = balance + inside[0] - inside[1]
+            internal = (inside[0] - inside[1]).sum(axis=1)
+        return balance, storage, internal
+
+    def columns(self, energy: Array, stored: Array, inside: Array) -> Array:
+        """A' y for row multipliers energy [B, M, T], stored [B, G, T], inside [B, T]."""
+        behind = self.behind.T @ energy
+        ahead = np.concatenate([stored[:, :, 1:], np.zeros_like(stored[:, :, :1])], axis=2)
+        gain, loss = -behind * self.charge - stored, behind * self.discharge + stored
+        parts = [energy, -energy, gain, loss, stored - ahead]
+        if self.exchange:
+            parts += [energy + inside[:, None], -energy - inside[:, None]]
+        return self.join(*parts)
+
+    def take(self, which: NDArray[np.intp]) -> Block:
+        """The structure of some members of the batch."""
+        part = [a[which] if len(a) > 1 else a for a in (self.charge, self.discharge)]
+        return Block(self.behind, part[0], part[1], self.exchange, self.steps)
+
+
+class _Normal:
+    """A Theta A' factorised: stores are eliminated first, then meters, then the exchange."""
+
+    def __init__(self, block: Block, theta: Array) -> None:
+        self._block = block
+        imports, exports, gain, loss, store, *inside = block.split(theta)
+        meters, groups = block.behind.shape
+        diagonal = np.arange(block.steps)
+        middle = np.zeros((len(theta), groups, block.steps, block.steps))
+        own = gain + loss + store
+        own[:, :, 1:] += store[:, :, :-1]
+        middle[:, :, diagonal, diagonal] = own * (1.0 + 1e-14) + 1e-300
+        middle[:, :, diagonal[1:], diagonal[:-1]] = middle[:, :, diagonal[:-1], diagonal[1:]] = -store[:, :, :-1]
+        self._stored = np.linalg.inv(middle)
+        self._link = gain * block.charge + loss * block.discharge
+        pull = self._link[..., :, None] * self._stored * self._link[..., None, :]
+        outer = np.zeros((len(theta), meters, block.steps, block.steps))
+        flow = imports + exports + block.behind @ (gain * block.charge**2 + loss * block.discharge**2)
+        if block.exchange:
+            self._inside = inside[0] + inside[1]
+            flow = flow + self._inside
+        outer[:, :, diagonal, diagonal] = flow
+        outer -= np.einsum("mg,bgst->bmst", block.behind, pull)
+        self._energy = np.linalg.inv(outer)
+        if block.exchange:
+            last = -np.einsum("bms,bmst,bmt->bst", self._inside, self._energy, self._inside)
+            last[:, diagonal, diagonal] += self._inside.sum(axis=1)
+            self._internal = np.linalg.inv(last)
+
+    def solve(self, balance: Array, storage: Array, internal: Array) -> tuple[Array, Array, Array]:
+        """Multipliers y with A Theta A' y = (balance, storage, internal)."""
+        block = self._block
+        inner = (self._stored @ storage[..., None])[..., 0]
+        outer = balance - block.behind @ (self._link * inner)
+        inside = np.zeros_like(internal)
+        if block.exchange:
+            free = (self._energy @ outer[..., None])[..., 0]
+            inside = (self._internal @ (internal - (self._inside * free).sum(axis=1))[..., None])[..., 0]
+            outer = outer - self._inside * inside[:, None]
+        energy = (self._energy @ outer[..., None])[..., 0]
+        stored = (self._stored @ (storage - self._link * (block.behind.T @ energy))[..., None])[..., 0]
+        return energy, stored, inside
+
+
+@dataclass(frozen=True)
+class Task:
+    """A batch of B problems: min cost'x + curvature/2 x^2 subject to the rows of ``block`` and lower <= x <= upper.
+
+    Attributes
+    ----------
+    block : Block
+    cost, curvature, lower, upper : array [B, n]
+        All bounds finite; equal bounds fix a column.
+    balance : array [B, M, T] kWh
+    storage : array [B, G, T] kWh
+        Right-hand sides.
+    """
+
+    block: Block
+    cost: Array
+    curvature: Array
+    lower: Array
+    upper: Array
+    balance: Array
+    storage: Array
+
+
+def minimise(task: Task) -> tuple[Array, tuple[Array, Array, Array]]:
+    """Solve a batch to 1e-10 relative accuracy.
+
+    Parameters
+    ----------
+    task : Task
+        Feasible and bounded by its boxes.
+
+    Returns
+    -------
+    x : array [B, n]
+    multipliers : tuple of array
+        Of balance [B, M, T], storage [B, G, T] and internal [B, T].
+
+    Raises
+    ------
+    NotConverged
+        If a member of the batch stays above tolerance.
+    """
+    free = task.upper > task.lower
+    x = np.where(free, 0.5 * (task.lower + task.upper), task.lower)
+    y = (np.zeros_like(task.balance), np.zeros_like(task.storage), np.zeros(task.balance.shape[::2]))
+    scale = 1.0 + np.abs(task.cost).max(axis=1, keepdims=True)
+    low, high = np.where(free, scale * 0.1, 0.0), np.where(free, scale * 0.1, 0.0)
+    todo = np.arange(len(x))
+    for _ in range(ITERATIONS):
+        part = _take(task, todo)
+        state = (x[todo], tuple(a[todo] for a in y), low[todo], high[todo])
+        new, worst = _step(part, free[todo], *state)
+        done = worst <= TOLERANCE
+        going = todo[~done]
+        if not len(going):
+            return x, y
+        x[going], low[going], high[going] = (a[~done] for a in (new[0], new[2], new[3]))
+        for old, fresh in zip(y, new[1], strict=True):
+            old[going] = fresh[~done]
+        todo = going
+    raise NotConverged(
+        f"{len(todo)} of {len(x)} follower problems stopped at a residual of {worst.max():.1e} after {ITERATIONS} "
+        f"iterations (allowed {TOLERANCE:.0e}); check the scales of prices ($/kWh) and energies (kWh)."
+    )
+
+
+def _take(task: Task, which: NDArray[np.intp]) -> Task:
+    fields = (task.cost, task.curvature, task.lower, task.upper, task.balance, task.storage)
+    return Task(task.block.take(which), *(a[which] for a in fields))
+
+
+State = tuple[Array, tuple[Array, Array, Array], Array, Array]
+
+
+def _step(
+    task: Task, free: NDArray[np.bool_], x: Array, y: tuple[Array, Array, Array], low: Array, high: Array
+) -> tuple[State, Array]:
+    """One predictor-corrector step; also the residual of the point it starts from."""
+    block = task.block
+    below = np.where(free, x - task.lower, 1.0)
+    above = np.where(free, task.upper - x, 1.0)
+    balance, storage, internal = block.rows(x)
+    primal = (task.balance - balance, task.storage - storage, -internal)
+    dual = np.where(free, task.cost + task.curvature * x - block.columns(*y) - low + high, 0.0)
+    count = np.maximum(2 * free.sum(axis=1), 1)
+    gap = (below * low + above * high).sum(axis=1) / count
+    worst = np.maximum(_largest(dual), np.maximum.reduce([_largest(r) for r in primal]) / (1.0 + _largest(x)))
+    worst = np.maximum(worst, gap)
+
+    theta = np.where(free, 1.0 / (task.curvature + low / below + high / above), 0.0)
+    normal = _Normal(block, theta)
+
+    def direction(target_low: Array, target_high: Array) -> tuple[Array, tuple[Array, Array, Array], Array, Array]:
+        pull = -dual + np.where(free, target_low / below - target_high / above, 0.0)
+        needed = block.rows(theta * pull)
+        dy = normal.solve(*(r - n for r, n in zip(primal, needed, strict=True)))
+        dx = theta * (pull + block.columns(*dy))
+        return dx, dy, np.where(free, (target_low - low * dx) / below, 0.0), np.where(
+            free, (target_high + high * dx) / above, 0.0
+        )
+
+    dx, _, dlow, dhigh = direction(-low * below, -high * above)
+    ap, ad = _length(below, above, dx, free), _length(low, high, dlow, free, dhigh)
+    after = ((below + ap * dx) * (low + ad * dlow) + (above - ap * dx) * (high + ad * dhigh)) * free
+    centre = (np.clip(after.sum(axis=1) / count / np.maximum(gap, 1e-300), 0.0, 1.0) ** 3 * gap)[:, None]
+    dx, dy, dlow, dhigh = direction(centre - low * below - dx * dlow, centre - high * above + dx * dhigh)
+    ap = STEP_BACK * _length(below, above, dx, free)
+    ad = STEP_BACK * _length(low, high, dlow, free, dhigh)
+    ap = ad = np.minimum(ap, ad)  # one length: with curvature the dual residual mixes both
+    step = ad[:, :, None]
+    moved = tuple(a + (step if a.ndim == 3 else ad) * b for a, b in zip(y, dy, strict=True))
+    return (x + ap * dx, (moved[0], moved[1], moved[2]), low + ad * dlow, high + ad * dhigh), worst
+
+
+def _largest(a: Array) -> Array:
+    return np.abs(a.reshape(len(a), -1)).max(axis=1, initial=0.0)
+
+
+def _length(first: Array, second: Array, down: Array, free: NDArray[np.bool_], other: Array | None = None) -> Array:
+    """Longest step in [0, 1] that keeps first + a * down and second + a * other positive; other = -down if None."""
+    across = -down if other is None else other
+    most = np.ones(len(first))
+    for value, change in ((first, down), (second, across)):
+        shrinks = free & (change < 0.0)
+        ratio = np.where(shrinks, value / np.where(shrinks, -change, 1.0), np.inf)
+        most = np.minimum(most, ratio.min(axis=1))
+    return most[:, None]

@@ -1,0 +1,197 @@
+"""What a leader knows about its followers: fixed energy per day and batteries, and who settles together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+STORAGE_ENDS = ("restore", "value")
+
+
+class PortfolioError(ValueError):
+    """A picture of followers that cannot be solved; the message says which prosumer, value and allowed range."""
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """Followers as linear or convex quadratic programs under exactly the game's costs.
+
+    In one step a store gains c or loses d (kWh, store-side); the meter reads ``fixed + c / eta_charge - d *
+    eta_discharge``; the step costs ``wear_linear * (c + d) + wear_quadratic / 2 * (c^2 + d^2)``.
+
+    Parameters
+    ----------
+    fixed_kwh : array [D, N, T] kWh per step
+        Load minus generation of each prosumer on each day, + = import.
+    store_min, store_max, start : array [N] kWh
+        Limits of the stored energy and its value at the start of the day, ``store_min <= start <= store_max``.
+    charge, discharge : array [N] kWh per step
+        Largest gain and loss of the store in one step, store-side, >= 0; 0 in both = no battery.
+    eta_charge, eta_discharge : array [N]
+        One-way efficiencies in (0, 1].
+    wear_linear : array [N] $/kWh
+        Cost of store-side throughput, >= 0.
+    wear_quadratic : array [N] $/kWh^2
+        Quadratic wear rho, >= 0; 0 makes the followers linear programs (with ties), > 0 makes responses unique.
+    storage_end : str
+        ``"restore"``: the store ends the day where it began. ``"value"``: its end is free and each kWh above
+        (below) the start is worth (costs) ``end_value``.
+    end_value : array [N] $/kWh
+        Used with ``storage_end="value"`` only.
+    pooled : bool
+        True: members trade inside, payments between them are transfers, and one balance faces the tariff. False: each
+        prosumer is alone against the tariff.
+    fee : float $/kWh
+        Network fee on energy traded between members, >= 0; used when pooled.
+
+    Notes
+    -----
+    Battery data may be given as one number for all prosumers; it is stored as an array [N].
+
+    Raises
+    ------
+    PortfolioError
+        If a shape or a value is outside its range.
+    """
+
+    fixed_kwh: Array
+    store_min: Array
+    store_max: Array
+    start: Array
+    charge: Array
+    discharge: Array
+    eta_charge: Array
+    eta_discharge: Array
+    wear_linear: Array
+    wear_quadratic: Array
+    storage_end: str = "restore"
+    end_value: Array | float = 0.0
+    pooled: bool = True
+    fee: float = 0.0
+
+    def __post_init__(self) -> None:
+        fixed = np.array(self.fixed_kwh, dtype=np.float64)
+        if fixed.ndim != 3 or 0 in fixed.shape:
+            raise PortfolioError(f"Portfolio.fixed_kwh has shape {fixed.shape}; give a non-empty [day, prosumer, step].")
+        fixed.setflags(write=False)
+        object.__setattr__(self, "fixed_kwh", fixed)
+        for name in BATTERY:
+            value = np.asarray(getattr(self, name), dtype=np.float64)
+            if value.shape not in ((), (fixed.shape[1],)):
+                raise PortfolioError(
+                    f"Portfolio.{name} has shape {value.shape}; give one number or one per prosumer, [{fixed.shape[1]}]."
+                )
+            value = np.broadcast_to(value, (fixed.shape[1],)).copy()
+            value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
+        if self.storage_end not in STORAGE_ENDS:
+            raise PortfolioError(
+                f"Portfolio.storage_end is {self.storage_end!r}; give one of {STORAGE_ENDS} ('carry' belongs to the "
+                "caller, who solves day after day with a new start)."
+            )
+        for name in ("fixed_kwh", *BATTERY):
+            if not np.isfinite(getattr(self, name)).all():
+                raise PortfolioError(f"Portfolio.{name} holds a value that is not a finite number; fill every entry.")
+        if not (np.isfinite(self.fee) and self.fee >= 0.0):
+            raise PortfolioError(f"Portfolio.fee is {self.fee!r} $/kWh; give a finite fee >= 0.")
+        for name in ("charge", "discharge", "wear_linear", "wear_quadratic"):
+            _require(getattr(self, name) >= 0.0, f"Portfolio.{name}", getattr(self, name), ">= 0")
+        for name in ("eta_charge", "eta_discharge"):
+            value = getattr(self, name)
+            _require((value > 0.0) & (value <= 1.0), f"Portfolio.{name}", value, "in (0, 1]")
+        inside = (self.store_min <= self.start) & (self.start <= self.store_max)
+        _require(inside, "Portfolio.start", self.start, "between store_min and store_max (kWh)")
+
+    @property
+    def days(self) -> int:
+        """Number of days D."""
+        return int(self.fixed_kwh.shape[0])
+
+    @property
+    def prosumers(self) -> int:
+        """Number of prosumers N."""
+        return int(self.fixed_kwh.shape[1])
+
+    @property
+    def steps(self) -> int:
+        """Steps of a day, T."""
+        return int(self.fixed_kwh.shape[2])
+
+    @property
+    def has_battery(self) -> NDArray[np.bool_]:
+        """Whether a prosumer can move energy in time, array [N]."""
+        return (self.charge > 0.0) | (self.discharge > 0.0)
+
+    def over(self, days: NDArray[np.intp]) -> Portfolio:
+        """The same followers on some of the days.
+
+        Parameters
+        ----------
+        days : array of int [D']
+            Positions in the day axis.
+
+        Returns
+        -------
+        Portfolio
+        """
+        return self.change(fixed_kwh=self.fixed_kwh[days])
+
+    def change(self, **values: object) -> Portfolio:
+        """A copy with some fields replaced and all checks repeated.
+
+        Parameters
+        ----------
+        **values
+            Field names and new values.
+
+        Returns
+        -------
+        Portfolio
+        """
+        present = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Portfolio(**{**present, **values})
+
+    def may_burn(self, price: Array) -> bool:
+        """Whether some store would gain and lose energy in one step to be paid for the waste.
+
+        The games's battery has one direction per step, the program has two; they agree where wasting a kWh costs
+        something: ``2 wear_linear + price * (1 / eta_charge - eta_discharge) >= 0``. Below that price (a negative one)
+        the optimum here is cheaper than any real schedule, so a bound built on it is no bound.
+
+        Parameters
+        ----------
+        price : array [...] $/kWh
+            Lowest marginal value of energy that can occur, as a rule the feed-in price.
+
+        Returns
+        -------
+        bool
+        """
+        loss = (1.0 / self.eta_charge - self.eta_discharge)[self.has_battery]
+        return bool((2.0 * self.wear_linear[self.has_battery] + loss * float(np.min(price)) < -1e-12).any())
+
+
+BATTERY = (
+    "store_min",
+    "store_max",
+    "start",
+    "charge",
+    "discharge",
+    "eta_charge",
+    "eta_discharge",
+    "wear_linear",
+    "wear_quadratic",
+    "end_value",
+)
+
+
+def _require(good: NDArray[np.bool_], name: str, value: Array, allowed: str) -> None:
+    if not good.all():
+        worst = int(np.argmin(good))
+        raise PortfolioError(f"{name} of prosumer {worst} is {value[worst]:g}; it must be {allowed}.")

@@ -1,0 +1,192 @@
+"""The command line. Everything heavy is imported inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hmarl.run import Failure
+    from hmarl.study import Study
+
+MISTAKE = 2
+FAILED = 1
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Simulate hierarchical electricity markets: prosumers that trade and learn below, an aggregator and a "
+    "wholesale market above.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
+KindName = Annotated[
+    str, typer.Argument(metavar="policies|auctions|markets|leaders|sources", help="Which names to list.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value; repeatable.")
+]
+Arms = Annotated[list[str] | None, typer.Option("--arm", metavar="NAME", help="Only this arm; repeatable.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", min=1, help="Seeds 0 .. N-1 instead of the file's.")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", metavar="N", min=1, help="Processes at a time (default: all cores).")
+]
+Data = Annotated[str | None, typer.Option("--data", metavar="DIR", help="Folder of real data (else HMARL_DATA).")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Redo and replace what is in the run folders.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")]
+
+
+@app.command()
+def run(  # noqa: PLR0917 - options of a command line, read by name
+    study: StudyName,
+    arm: Arms = None,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    jobs: Jobs = None,
+    data: Data = None,
+    out: Out = Path("runs"),
+    fresh: Fresh = False,
+    debug: Debug = False,
+) -> None:
+    """Run a study; print and store the summary. Finished seeds are not run again."""
+    from hmarl.datafind import data_dir  # noqa: PLC0415
+    from hmarl.run import run_study  # noqa: PLC0415
+    from hmarl.summary import summarize  # noqa: PLC0415
+
+    folder = data_dir(data)
+    checked = _read(study, settings, seeds)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    outcome = run_study(
+        checked, arms=arm, jobs=jobs or cores, data=folder, out=out, fresh=fresh, console=_console(stderr=True)
+    )
+    summary = summarize(checked, out)
+    if summary.rows:
+        summary.write()
+        summary.show(_console())
+    _tell(outcome.failures, debug=debug)
+
+
+@app.command()
+def check(study: StudyName, settings: Settings = None, seeds: Seeds = None, debug: Debug = False) -> None:
+    """Check a study without running it: list every mistake, or what each arm will do."""
+    checked = _read(study, settings, seeds)
+    days = checked.baseline.calendar
+    echo = typer.echo
+    echo(f"{checked.name}: {len(checked.arms)} arms x {len(checked.seeds)} seeds, no mistakes found")
+    echo(
+        f"  days       {days.days} from {days.start} in {days.zone}, steps of {days.step}: "
+        f"{len(days.training_days)} for training, {len(days.held_out_days)} held out"
+    )
+    home = checked.baseline.community
+    echo(f"  community  {_settings(home.source.name, home.source.parameters)}, batteries in {home.battery:.0%}")
+    for arm in checked.arms:
+        echo(f"  {arm.name}{' (baseline)' if arm.baseline else ''}")
+        for label, plugin in (("leader", arm.leader), ("followers", arm.followers), ("auction", arm.auction)):
+            echo(f"    {label:<10} {_settings(plugin.name, plugin.parameters)}")
+        above = arm.wholesale
+        market = f"{above.market.name} on {above.case} at bus {above.bus}, x {above.replication}" if above else "none"
+        echo(f"    {'wholesale':<10} {market}")
+
+
+@app.command("list")
+def list_(kind: KindName, debug: Debug = False) -> None:
+    """List what can be named in a study, with a line of explanation and its source."""
+    from rich.table import Table  # noqa: PLC0415
+
+    from hmarl import plugins  # noqa: PLC0415
+
+    table = Table("name", "what it is", "source", box=None, pad_edge=False)
+    for name in plugins.names(kind):
+        table.add_row(name, plugins.one_line(kind, name), plugins.source(kind, name))
+    _console().print(table)
+
+
+def main() -> None:
+    """Run the command line; users see sentences, never tracebacks (unless they say --debug).
+
+    Raises
+    ------
+    SystemExit
+        0 done, 1 a job failed, 2 a mistake in what was asked, 130 interrupted.
+    """
+    # before anything imports NumPy or torch: more threads would change last digits
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("\nInterrupted. Finished seeds are kept; run the same command again to go on.", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:  # the last door before the user
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        sys.exit(_explain(error))
+
+
+def _tell(failures: Sequence[Failure], *, debug: bool) -> None:
+    """Say what went wrong, each sentence once, and end with a code that says so."""
+    by_message: dict[str, list[Failure]] = {}
+    for failure in failures:
+        by_message.setdefault(failure.message, []).append(failure)
+    for message, alike in by_message.items():
+        typer.echo(f"Failed: {', '.join(failure.job for failure in alike)}: {message}", err=True)
+        if debug:
+            typer.echo(alike[0].trace, err=True)
+    if failures:
+        typer.echo("Run the same command again to redo only what failed.", err=True)
+        raise typer.Exit(MISTAKE if all(failure.kind == "DataMissing" for failure in failures) else FAILED)
+
+
+def _explain(error: Exception) -> int:
+    if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong option, said by the command-line library
+        error.show()
+        return int(error.exit_code)
+    if isinstance(error, ValueError):
+        typer.echo(str(error), err=True)
+        return MISTAKE
+    typer.echo(f"hmarl met an error it did not expect: {type(error).__name__}: {error}", err=True)
+    typer.echo("Run the same command with --debug to see where; please report it.", err=True)
+    return FAILED
+
+
+def _read(said: str, settings: list[str] | None, seeds: int | None) -> Study:
+    from hmarl.shipped import find  # noqa: PLC0415
+    from hmarl.study import Study  # noqa: PLC0415
+
+    study = Study.read(find(said))
+    if settings:
+        study = study.set(*settings)
+    return study.change(seeds=seeds) if seeds else study
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console  # noqa: PLC0415
+
+    # without a terminal the width is unknown, and tables must not be squeezed into 80
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=100)
+
+
+def _settings(name: str, parameters: dict[str, object]) -> str:
+    return f"{name} ({', '.join(f'{key} {value}' for key, value in parameters.items())})" if parameters else name
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Playing days with exploration off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmarl.policies.base import Learner, Seen
+from retail.game import Game, Outcome, State
+from retail.streams import stream
+from retail.tariff import Tariff
+
+
+@dataclass(frozen=True)
+class Played:
+    """Days that were played.
+
+    Attributes
+    ----------
+    days : Tensor [D] int64
+        Days of the community.
+    tariff : Tariff [D, T]
+        Prices of these days.
+    outcome : Outcome of Tensor [D, T, N]
+        Step outcomes in kWh, Wh, $ and nano-currency.
+    stored : Tensor [D, T, N] kWh
+        Stored energy after each step.
+    """
+
+    days: Tensor
+    tariff: Tariff
+    outcome: Outcome
+    stored: Tensor
+
+    @property
+    def cost(self) -> Tensor:
+        """Cost of the community by day, wear included, Tensor [D] $."""
+        return self.outcome.cost.sum((-1, -2))
+
+    @property
+    def bill(self) -> Tensor:
+        """Cash bill of the community by day (with shortfall charges), Tensor [D] $."""
+        return (self.outcome.bill + self.outcome.shortfall).sum((-1, -2))
+
+    @property
+    def net(self) -> Tensor:
+        """Net load of the community, Tensor [D, T] kWh, + = import."""
+        return self.outcome.net.sum(-1)
+
+
+def arrivals(game: Game, seed: int) -> Tensor:
+    """Order of arrival in every auction of a run, the same for every arm of a study.
+
+    Parameters
+    ----------
+    game : Game
+        With D days, T steps and N prosumers.
+    seed : int
+        Seed of the run (stream ``arrival``).
+
+    Returns
+    -------
+    Tensor [D, T, N] int64
+        Permutations of 0..N-1.
+    """
+    c = game.community
+    # Random bits with the position below them: one fast integer sort gives a permutation.
+    bits = stream(seed, "arrival").integers(0, 1 << 48, (c.days, c.steps, c.prosumers), dtype=np.int64)
+    key = (bits << 14) | np.arange(c.prosumers)
+    key.sort(axis=-1)
+    return torch.from_numpy(key & ((1 << 14) - 1))
+
+
+def play(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Tensor) -> Played:
+    """Play days with exploration off.
+
+    Parameters
+    ----------
+    game : Game
+        Rules.
+    learner : Learner
+        Acts for all prosumers.
+    days : Tensor [D] int64
+        Days of the community; under ``storage_end: carry`` they are played one after the other.
+    tariff : Tariff [T] or [community days, T]
+        Prices; a tariff with a day axis is indexed by day.
+    arrival : Tensor [community days, T, N] int64
+        From ``arrivals``.
+
+    Returns
+    -------
+    Played
+        Step outcomes [D, T, N].
+    """
+    prices = tariff[days] if tariff.sell.dim() > 1 else tariff.over(len(days))
+    if game.terminates or len(days) <= 1:
+        outcome, stored = _play(game, learner, days, prices, arrival[days], None)
+        return Played(days, prices, outcome, stored)
+    parts, carried = [], None
+    for i in range(len(days)):
+        one = days[i : i + 1]
+        part = _play(game, learner, one, prices[i : i + 1], arrival[one], carried)
+        carried = part[1][:, -1]
+        parts.append(part)
+    outcome = Outcome(*(torch.cat([getattr(p[0], f.name) for p in parts]) for f in fields(Outcome)))
+    return Played(days, prices, outcome, torch.cat([p[1] for p in parts]))
+
+
+def _play(
+    game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Tensor, stored: Tensor | None
+) -> tuple[Outcome, Tensor]:
+    state = game.reset(days, tariff, arrival, stored, features=learner.reads_features)
+    outcomes, after = [], []
+    with torch.no_grad():
+        for _ in range(game.community.steps):
+            state, outcome = game.step(state, learner.act(look(game, learner, state), explore=False))
+            outcomes.append(outcome)
+            after.append(state.stored)
+    stacked = (torch.stack([getattr(o, f.name) for o in outcomes], 1) for f in fields(Outcome))
+    return Outcome(*stacked), torch.stack(after, 1)
+
+
+def look(game: Game, learner: Learner, state: State) -> Seen:
+    """What a learner gets to see.
+
+    Parameters
+    ----------
+    game : Game
+        Rules.
+    learner : Learner
+        Declares whether it reads features.
+    state : State
+        Of B days.
+
+    Returns
+    -------
+    Seen
+        Features [B, N, F] (scaled) or none, and the state (kWh, ticks).
+    """
+    return Seen(game.observe(state) if learner.reads_features else torch.empty(0), state)

@@ -1,0 +1,113 @@
+"""The manifest of a run: what was run, with which versions and data, on which machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("hmarl", "highspy", "networkx", "numpy", "pandas", "pvlib", "pyarrow", "pyomo", "scipy", "torch")
+
+
+def describe(
+    resolved: Mapping[str, Any], *, seed: int, replication: int, seconds: float, data_files: Iterable[Path]
+) -> dict[str, Any]:
+    """Describe a finished run.
+
+    Parameters
+    ----------
+    resolved : mapping
+        From `hmarl.study.Arm.resolved`.
+    seed : int
+        Of the run.
+    replication : int
+        How many equal communities the simulated one stands for.
+    seconds : float [s]
+        Wall-clock time.
+    data_files : iterable of Path
+        Data that was read.
+
+    Returns
+    -------
+    dict
+        ``machine`` holds what may differ between equal runs.
+    """
+    return {
+        "resolved": dict(resolved),
+        "seed": seed,
+        "replication": replication,
+        "versions": {name: _version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+        "commit": commit(),
+        "data": {path.name: sha256(path) for path in sorted(data_files)},
+        "machine": {
+            "cpu": _processor(),
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "seconds": round(seconds, 3),
+        },
+    }
+
+
+@lru_cache(maxsize=1)
+def commit() -> str | None:
+    """Find the git commit of the source.
+
+    Returns
+    -------
+    str or None
+        Hash, with ``+changes`` if the source differs from it; None outside a repository.
+    """
+    here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():
+        return None  # an installed package inside somebody else's repository has no commit of its own
+    try:
+        head = _git(here, "rev-parse", "HEAD")
+        changed = _git(here, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{head}+changes" if changed else head
+
+
+def sha256(path: Path) -> str:
+    """Hash a file.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file.
+
+    Returns
+    -------
+    str
+        Hexadecimal SHA-256.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

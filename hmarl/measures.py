@@ -1,0 +1,27 @@
+"""What a study can measure: one table of names with header and unit.
+
+All figures are means over the judged days (held out, if the study holds any out) of one simulated community, before the
+replication factor.
+"""
+
+from __future__ import annotations
+
+MEASURES: dict[str, str] = {
+    "aggregator_profit": "profit delivered [$/day]",
+    "promised_profit": "profit promised [$/day]",
+    "community_cost": "community cost [$/day]",
+    "community_bill": "community bill [$/day]",
+    "peak_kw": "peak import [kW]",
+    "p2p_share": "peer-to-peer share [%]",
+    "p2p_kwh": "peer-to-peer trade [kWh/day]",
+    "share_T_LP": "rule to optimum [%]",
+}
+"""Measure -> column header with unit.
+
+``community_cost`` includes wear, ``community_bill`` is cash only; both count + = paid. ``p2p_share`` is peer-traded
+energy as a share of all energy bought. ``share_T_LP`` is 100 (T - C) / (T - LP) with T the cost of the rule tuned on
+training days, C the cost of the arm and LP the perfect-foresight optimum of the whole community.
+"""
+
+DEFAULT_MEASURES = ("aggregator_profit", "promised_profit", "community_cost", "peak_kw", "p2p_share")
+"""Shown when a study names none."""

@@ -1,0 +1,14 @@
+"""Follower policies, one file each."""
+
+from __future__ import annotations
+
+POLICIES: dict[str, str] = {
+    "rule-based": "hmarl.policies.rule_based:RuleBased",
+    "zi": "hmarl.policies.zi:ZI",
+    "ippo": "hmarl.policies.ppo:IPPO",
+    "mappo": "hmarl.policies.ppo:MAPPO",
+    "optimal": "hmarl.policies.optimal:Optimal",
+}
+"""Name -> ``module:Class`` of every follower policy."""
+
+__all__ = ["POLICIES"]

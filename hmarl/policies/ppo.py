@@ -1,0 +1,317 @@
+"""Proximal policy optimisation for all prosumers at once: IPPO (own critic) and MAPPO (pooled critic)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group
+from hmarl.policies.base import Rollout, Seen, Spec, Training
+from retail.streams import torch_stream
+
+LOG_TWO_PI = 1.8378770664093453
+
+
+@dataclass(frozen=True)
+class IPPO:
+    """Independent PPO: Gaussian actor and critic on the own observation, nets stacked per cluster.
+
+    Source: Schulman et al. (2017), arXiv 1707.06347; de Witt et al. (2020), arXiv 2011.09533.
+
+    Deviations: advantages are normalised per group of agents that share a net; the observation is scaled by mean and
+    spread of the first rollout and frozen; no entropy bonus, the spread of actions is a learned parameter.
+
+    Parameters
+    ----------
+    episodes : int
+        Training days in the first round of a study.
+    retrain_episodes : int
+        Training days in each later round, when the tariff has moved.
+    batch_days : int
+        Parallel days per update.
+    epochs, minibatches : int
+        Passes over a rollout and parts of a pass.
+    learning_rate, final_learning_rate : float
+        Adam, falling linearly over ``episodes``; later rounds use the final one.
+    clip : float
+        Range of the probability ratio.
+    gamma : float
+        Discount per step; 1 suits one-day episodes.
+    gae : float
+        Lambda of the advantage estimate.
+    noise : float
+        Initial standard deviation of actions, in units of the battery rating.
+    hidden : tuple of int
+        Widths of the hidden layers.
+    sharing : str
+        ``all``, ``cluster`` (by portfolio) or ``agent``.
+    price : str
+        ``truthful``: no price head; ``learned``: the second action.
+    """
+
+    episodes: int = 4000
+    retrain_episodes: int = 400
+    batch_days: int = 96
+    epochs: int = 4
+    minibatches: int = 4
+    learning_rate: float = 2e-3
+    final_learning_rate: float = 2e-4
+    clip: float = 0.2
+    gamma: float = 1.0
+    gae: float = 0.95
+    noise: float = 0.13
+    hidden: tuple[int, ...] = (64, 64)
+    sharing: Sharing = "cluster"
+    price: Literal["truthful", "learned"] = "truthful"
+
+    def start(self, spec: Spec) -> PPOLearner:
+        """Start the learners.
+
+        Parameters
+        ----------
+        spec : Spec
+            Game, clusters and seed (streams ``weights`` and ``exploration``).
+
+        Returns
+        -------
+        PPOLearner
+            With a policy close to zero action (self-consumption under ``residual``).
+        """
+        return PPOLearner(self, spec, pooled=False)
+
+
+@dataclass(frozen=True)
+class MAPPO(IPPO):
+    """Multi-agent PPO: as IPPO, but the critic also sees the mean observation of all prosumers.
+
+    The pooled mean keeps the critic's size independent of the number of agents; actors see their own observation only.
+
+    Source: Yu et al. (2022), arXiv 2103.01955. Deviation: mean-pooled instead of concatenated central state.
+    """
+
+    def start(self, spec: Spec) -> PPOLearner:
+        """Start the learners.
+
+        Parameters
+        ----------
+        spec : Spec
+            Game, clusters and seed (streams ``weights`` and ``exploration``).
+
+        Returns
+        -------
+        PPOLearner
+            With a policy close to zero action (self-consumption under ``residual``).
+        """
+        return PPOLearner(self, spec, pooled=True)
+
+
+class PPOLearner:
+    """Live learners of all prosumers; those with nothing to decide have no net."""
+
+    training: Training = "on-policy"
+    reads_features = True
+
+    def __init__(self, policy: IPPO, spec: Spec, pooled: bool) -> None:
+        self.policy, self.spec, self.pooled = policy, spec, pooled
+        self.heads = 1 if policy.price == "truthful" else 2
+        battery = spec.game.community.battery.has
+        chosen = battery if self.heads == 1 else torch.ones_like(battery)
+        self.groups = Groups.make(spec.clusters, policy.sharing, chosen)
+        count, weights = self.groups.members.shape[0], torch_stream(spec.seed, "weights")
+        self.actor = StackedMLP(count, (spec.features, *policy.hidden, self.heads), weights, last=0.01)
+        # What is common to all prosumers is in the own observation already: only the rest is pooled.
+        self.personal = spec.game.observer.personal
+        width = spec.features + (len(self.personal) if pooled else 0)
+        self.critic = StackedMLP(count, (width, *policy.hidden, 1), weights)
+        spread = torch.log(torch.tensor([policy.noise, 0.5][: self.heads]))
+        self.log_std = torch.nn.Parameter(spread.repeat(count, 1, 1))
+        self.parameters = [*self.actor.parameters(), *self.critic.parameters(), self.log_std]
+        # Fused Adam is the same arithmetic with less overhead for many small tensors.
+        self.optimizer = torch.optim.Adam(self.parameters, lr=policy.learning_rate, eps=1e-5, fused=True)
+        self.noise = torch_stream(spec.seed, "exploration")
+        self.mean = torch.zeros(spec.features)
+        self.scale = torch.ones(spec.features)
+        self.reward_scale = torch.zeros(())
+
+    def act(self, seen: Seen, explore: bool) -> Tensor:
+        """Mean action, or a sample when exploring.
+
+        Parameters
+        ----------
+        seen : Seen
+            Features [B, N, F].
+        explore : bool
+            Sample with the learned spread (stream ``exploration``).
+
+        Returns
+        -------
+        Tensor [B, N, A] float32
+            Battery head in rating units (zero without a battery), price head if learned.
+        """
+        batch, agents, _ = seen.features.shape
+        action = torch.zeros(batch, agents, self.heads)
+        if not len(self.groups.agents):
+            return action
+        with torch.no_grad():
+            grouped = self.groups.gather(self._normal(seen.features))
+            mean = self.groups.scatter(self.actor(grouped), batch)
+            if explore:
+                std = self.groups.scatter(self.log_std.exp().expand(-1, grouped.shape[1], -1), batch)
+                mean = mean + std * torch.randn(mean.shape, generator=self.noise)
+        action[:, self.groups.agents] = mean
+        return action
+
+    def learn(self, rollout: Rollout, progress: float) -> Mapping[str, float]:
+        """Several clipped passes over a batch of days.
+
+        Parameters
+        ----------
+        rollout : Rollout
+            Features (scaled), actions, rewards ($) of B days.
+        progress : float
+            Share of ``episodes`` used; sets the learning rate.
+
+        Returns
+        -------
+        mapping of str to float
+            Losses, spread of actions, clipped share.
+        """
+        if not len(self.groups.agents):
+            return {}
+        p = self.policy
+        rate = p.learning_rate + (p.final_learning_rate - p.learning_rate) * min(progress, 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if float(self.reward_scale) == 0:
+            self._calibrate(rollout)
+        data = self._prepare(rollout)
+        rows = data["mask"].shape[1]
+        # One shuffle an update: slices are then views, and copying wide rows costs more than it gives.
+        order = torch.randperm(rows, generator=self.noise)
+        data = {k: v[:, order] for k, v in data.items()}
+        size = -(-rows // p.minibatches)
+        sums: dict[str, float] = {}
+        parts = range(0, rows, size)
+        for _ in range(p.epochs):
+            for first in parts:
+                for key, value in self._step({k: v[:, first : first + size] for k, v in data.items()}).items():
+                    sums[key] = sums.get(key, 0.0) + value
+        return {k: v / (p.epochs * len(parts)) for k, v in sums.items()} | {"learning_rate": rate}
+
+    def _calibrate(self, rollout: Rollout) -> None:
+        """Fix the scales of observation and reward from the first rollout (training days only)."""
+        flat = rollout.features[:-1][..., self.groups.agents, :].flatten(0, 2)
+        self.mean, self.scale = flat.mean(0), flat.std(0).clamp(min=1e-3)
+        day = rollout.reward[..., self.groups.agents].flip(0).cumsum(0)
+        self.reward_scale = day.std().clamp(min=1e-6)
+
+    def _normal(self, features: Tensor) -> Tensor:
+        return ((features - self.mean) / self.scale).clamp(-5, 5)
+
+    def _central(self, features: Tensor) -> Tensor:
+        if not self.pooled:
+            return features
+        mean = features[..., self.personal].mean(-2, keepdim=True)
+        return torch.cat([features, mean.expand(*features.shape[:-1], -1)], -1)
+
+    def _prepare(self, rollout: Rollout) -> dict[str, Tensor]:
+        """Advantages and returns, everything as [G, rows, ...]."""
+        p, g = self.policy, self.groups
+        steps, batch, agents = rollout.reward.shape
+        features = self._normal(rollout.features)
+        seen, action = features[:-1].flatten(0, 1), rollout.action.flatten(0, 1)
+        with torch.no_grad():
+            rows = features.flatten(0, 1)
+            value = g.scatter(self.critic(g.gather(self._central(rows))), rows.shape[0])[..., 0]
+            value = value.reshape(steps + 1, batch, -1)
+        reward = rollout.reward[..., g.agents] / self.reward_scale
+        advantage, running = torch.zeros_like(reward), torch.zeros_like(reward[0])
+        for t in reversed(range(steps)):
+            last = t == steps - 1 and rollout.terminated
+            after = torch.zeros_like(value[t]) if last else value[t + 1]
+            running = reward[t] + p.gamma * after - value[t] + p.gamma * p.gae * running * (not last)
+            advantage[t] = running
+        target = advantage + value[:-1]
+
+        def spread(x: Tensor) -> Tensor:
+            full = torch.zeros(steps * batch, agents, 1)
+            full[:, g.agents, 0] = x.flatten(0, 1)
+            return g.gather(full)
+
+        grouped, acted = g.gather(seen), g.gather(action)
+        mask = g.real[:, None, :].expand(-1, steps * batch, -1).reshape(g.real.shape[0], -1, 1).float()
+        with torch.no_grad():
+            old = self._log_probability(grouped, acted)
+        adv = spread(advantage)
+        count = mask.sum(1, keepdim=True)
+        centre = (adv * mask).sum(1, keepdim=True) / count
+        deviation = (((adv - centre) * mask).square().sum(1, keepdim=True) / count).sqrt()
+        return {
+            "features": grouped,
+            "central": g.gather(self._central(seen)),
+            "action": acted,
+            "old": old,
+            "advantage": (adv - centre) / (deviation + 1e-8),
+            "target": spread(target),
+            "mask": mask,
+        }
+
+    def _log_probability(self, features: Tensor, action: Tensor) -> Tensor:
+        z = (action - self.actor(features)) * torch.exp(-self.log_std)
+        return (-0.5 * z.square() - self.log_std - 0.5 * LOG_TWO_PI).sum(-1, keepdim=True)
+
+    def _step(self, d: dict[str, Tensor]) -> dict[str, float]:
+        p = self.policy
+        ratio = torch.exp(self._log_probability(d["features"], d["action"]) - d["old"])
+        clipped = ratio.clamp(1 - p.clip, 1 + p.clip)
+        count = d["mask"].sum(1, keepdim=True).clamp(min=1)
+        share = d["mask"] / count
+        # Sum over groups of the mean over rows: a group's step does not depend on how many other groups there are.
+        policy_loss = -(torch.minimum(ratio * d["advantage"], clipped * d["advantage"]) * share).sum()
+        value_loss = ((self.critic(d["central"]) - d["target"]).square() * share).sum()
+        self.optimizer.zero_grad()
+        (policy_loss + 0.5 * value_loss).backward()
+        clip_per_group([*self.actor.parameters(), self.log_std], 0.5)
+        clip_per_group(list(self.critic.parameters()), 0.5)
+        self.optimizer.step()
+        with torch.no_grad():
+            outside = ((ratio - 1).abs() > p.clip).float().mul(share).sum() / share.shape[0]
+        return {
+            "policy_loss": float(policy_loss.detach()),
+            "value_loss": float(value_loss.detach()),
+            "clipped": float(outside),
+            "spread": float(self.log_std.detach().exp().mean()),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Weights, optimiser, scales and the state of the exploration stream."""
+        return {
+            "actor": self.actor.state_dict(),
+            "critic": self.critic.state_dict(),
+            "log_std": self.log_std.detach().clone(),
+            "optimizer": self.optimizer.state_dict(),
+            "noise": self.noise.get_state(),
+            "mean": self.mean,
+            "scale": self.scale,
+            "reward_scale": self.reward_scale,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Parameters
+        ----------
+        state : dict
+            From ``state`` of the same policy and spec.
+        """
+        self.actor.load_state_dict(state["actor"])
+        self.critic.load_state_dict(state["critic"])
+        with torch.no_grad():
+            self.log_std.copy_(state["log_std"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.noise.set_state(state["noise"])
+        self.mean, self.scale, self.reward_scale = state["mean"], state["scale"], state["reward_scale"]

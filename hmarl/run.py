@@ -1,0 +1,305 @@
+"""Run a study: arms x seeds as independent jobs, in this process or in several, with the same bytes out."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+from rich.console import Console
+
+from hmarl import manifest, storage
+from hmarl.arm import Arm
+from hmarl.progress import Board
+from hmarl.study import Study
+
+Report = Callable[[str, float], None]
+Simulate = Callable[[Arm, int, Path | None, Report], storage.Result]
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+REPORTS_PER_SECOND = 5
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm with one seed.
+
+    Parameters
+    ----------
+    arm : Arm
+        Complete.
+    seed : int
+        Of all named random streams.
+    folder : Path
+        Where the result goes.
+    data : Path or None
+        Folder of the real data.
+    """
+
+    arm: Arm
+    seed: int
+    folder: Path
+    data: Path | None
+
+    @property
+    def label(self) -> str:
+        """How the job is called on the screen."""
+        return f"{self.arm.name}/{self.seed}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that ended with an error.
+
+    Parameters
+    ----------
+    job : str
+        Label of the job.
+    message : str
+        A sentence.
+    trace : str
+        Where in the code.
+    kind : str
+        Class of the error.
+    """
+
+    job: str
+    message: str
+    trace: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the jobs of a study.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    done, skipped : tuple of str
+        Labels of the jobs run now, and of those finished before.
+    failures : tuple of Failure
+        The others.
+    """
+
+    folder: Path
+    done: tuple[str, ...]
+    skipped: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+
+def run_study(
+    study: Study,
+    *,
+    arms: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    jobs: int = 1,
+    data: Path | None = None,
+    out: Path = Path("runs"),
+    fresh: bool = False,
+    console: Console | None = None,
+    simulate: Simulate | None = None,
+) -> Outcome:
+    """Run all jobs of a study that are not finished yet.
+
+    Parameters
+    ----------
+    study : Study
+        Checked.
+    arms, seeds : sequence, optional
+        Only these; all if left out.
+    jobs : int >= 1
+        Processes at a time; 1 stays in this process. The results do not depend on it.
+    data : Path, optional
+        Folder of the real data.
+    out : Path
+        Folder of all runs.
+    fresh : bool
+        Redo everything.
+    console : Console, optional
+        Where progress goes; nowhere if left out.
+    simulate : callable, optional
+        ``(arm, seed, data, report) -> Result``; `hmarl.simulate.simulate` if left out. Importable by name if jobs > 1.
+
+    Returns
+    -------
+    Outcome
+        A job that fails does not stop the others.
+
+    Raises
+    ------
+    StudyError
+        If there is no such arm.
+    RunFolderError
+        If a folder holds a different study; nothing has been run then.
+    """
+    one_thread()
+    chosen = [study.arm(name) for name in arms] if arms else list(study.arms)
+    wanted = [
+        Job(arm, seed, storage.job_folder(out, study.name, arm.name, seed), data)
+        for seed in (study.seeds if seeds is None else seeds)
+        for arm in chosen
+    ]
+    skipped = [] if fresh else [job for job in wanted if storage.finished(job.folder, job.arm.resolved())]
+    todo = [job for job in wanted if job not in skipped]
+    for job in todo:
+        storage.prepare(job.folder, job.arm.resolved(), fresh=fresh)
+    failures: list[Failure] = []
+    done: list[str] = []
+    with Board(len(wanted), console or Console(), quiet=console is None) as board:
+        for job in skipped:
+            board.end(job.label, "already done")
+        run = _here if jobs == 1 or len(todo) == 1 else _spawned
+        for job, failure in run(todo, simulate, jobs, board):
+            board.end(job.label, "failed" if failure else "done")
+            if failure:
+                failures.append(failure)
+            else:
+                done.append(job.label)
+    return Outcome(out / study.name, tuple(done), tuple(job.label for job in skipped), tuple(failures))
+
+
+def one_thread() -> None:
+    """Use one thread for linear algebra, here and in processes started from here: more would change last digits."""
+    for name in THREADS:
+        os.environ[name] = "1"
+    import torch  # noqa: PLC0415 - after the environment, which it reads once
+
+    torch.set_num_threads(1)
+
+
+def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
+    """Run one job and store its result.
+
+    Parameters
+    ----------
+    job : Job
+        In a prepared folder.
+    simulate : callable or None
+        As for `run_study`.
+    report : callable
+        Takes a stage and the share done.
+
+    Returns
+    -------
+    Failure or None
+        None if all went well.
+    """
+    try:
+        if simulate is None:
+            from hmarl.simulate import simulate  # noqa: PLC0415 - heavy, and only the worker needs it
+        report("starting", 0.0)
+        began = time.monotonic()
+        result = simulate(job.arm, job.seed, job.data, report)
+        about = manifest.describe(
+            job.arm.resolved(),
+            seed=job.seed,
+            replication=job.arm.replication,
+            seconds=time.monotonic() - began,
+            data_files=result.data_files,
+        )
+        storage.store(job.folder, result, about)
+    except Exception as error:  # a failing job must not stop the others, whatever it is
+        said = str(error) or "no message"
+        message = said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
+        failure = Failure(job.label, message, traceback.format_exc(), type(error).__name__)
+        storage.write_bytes(job.folder / storage.ERROR, failure.trace.encode())
+        return failure
+    return None
+
+
+def _here(todo: list[Job], simulate: Simulate | None, jobs: int, board: Board) -> Iterator[tuple[Job, Failure | None]]:
+    """Run jobs one after the other in this process."""
+    for job in todo:
+        yield job, work(job, simulate, lambda stage, share, label=job.label: board.update(label, stage, share))
+
+
+def _spawned(
+    todo: list[Job], simulate: Simulate | None, jobs: int, board: Board
+) -> Iterator[tuple[Job, Failure | None]]:
+    """Run jobs in fresh processes; one that dies takes its pool along, so the others get a new one each."""
+    orphans: list[Job] = []
+    for job, failure in _pool(todo, simulate, jobs, board):
+        if isinstance(failure, BrokenProcessPool):
+            orphans.append(job)
+        else:
+            yield job, failure
+    for job in orphans:
+        for _, failure in _pool([job], simulate, 1, board):
+            if isinstance(failure, BrokenProcessPool):
+                message = "the process of this job was killed, perhaps for lack of memory; try fewer --jobs"
+                yield job, Failure(job.label, message, str(failure))
+            else:
+                yield job, failure
+
+
+def _pool(
+    todo: list[Job], simulate: Simulate | None, jobs: int, board: Board
+) -> Iterator[tuple[Job, Failure | BrokenProcessPool | None]]:
+    context = multiprocessing.get_context("spawn")
+    messages = context.Queue()
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(min(jobs, len(todo)), context, initializer=_start_worker, initargs=(messages,))
+    try:
+        waiting: dict[Future[Failure | None], Job] = {pool.submit(_remote, job, simulate): job for job in todo}
+        while waiting:
+            ended, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+            _drain(messages, board)
+            for future in ended:
+                job = waiting.pop(future)
+                try:
+                    yield job, future.result()
+                except BrokenProcessPool as error:
+                    yield job, error
+    except BaseException:
+        # Ctrl-C: the workers are told to ignore it, so that only one message is seen; end them here
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        messages.close()
+        messages.join_thread()
+
+
+def _drain(messages: Any, board: Board) -> None:
+    with contextlib.suppress(Empty):
+        while True:
+            board.update(*messages.get_nowait())
+
+
+class _Channel:
+    """Way from a worker to the board; lives as long as the process."""
+
+    messages: Any = None
+
+
+def _start_worker(messages: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _Channel.messages = messages
+    one_thread()
+
+
+def _remote(job: Job, simulate: Simulate | None) -> Failure | None:
+    last = 0.0
+
+    def report(stage: str, share: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if share <= 0 or now - last > 1 / REPORTS_PER_SECOND:
+            last = now
+            _Channel.messages.put((job.label, stage, share))
+
+    return work(job, simulate, report)

@@ -1,0 +1,212 @@
+"""The sections of a study file: one frozen model each, with units in the docstrings."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from hmarl.problems import nearest
+from hmarl.section import Amount, Plugin, Price, Section, Share, Whole
+
+BUILT_IN_TARIFFS = ("time-of-use", "flat")
+
+
+class Store(Section):
+    """The battery of a home that has one.
+
+    Parameters
+    ----------
+    min_kwh, max_kwh : float [kWh]
+        Usable range of stored energy.
+    power_kw : float [kW]
+        Limit of charging and of discharging, at the meter.
+    efficiency : float (0, 1]
+        One way.
+    start_kwh : float [kWh], optional
+        At the start of a day; the middle of the range if left out.
+    wear_linear : float [$/kWh]
+        Wear per kWh through the battery.
+    wear_quadratic : float [$/kWh²]
+        Wear that grows with the square of a step's energy.
+    """
+
+    min_kwh: Amount = 0.0
+    max_kwh: Amount = 10.0
+    power_kw: Amount = 5.0
+    efficiency: float = Field(default=0.95, gt=0, le=1)
+    start_kwh: Amount | None = None
+    wear_linear: Amount = 0.0
+    wear_quadratic: Amount = 0.03
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min_kwh > self.max_kwh:
+            raise ValueError(f"min_kwh {self.min_kwh:g} is above the upper end {self.max_kwh:g} kWh")
+        if self.start_kwh is not None and not self.min_kwh <= self.start_kwh <= self.max_kwh:
+            raise ValueError(f"start_kwh {self.start_kwh:g} lies outside {self.min_kwh:g} to {self.max_kwh:g} kWh")
+        return self
+
+    @property
+    def start(self) -> float:
+        """Stored energy at the start of a day [kWh]."""
+        return (self.min_kwh + self.max_kwh) / 2 if self.start_kwh is None else self.start_kwh
+
+
+class Homes(Section):
+    """Keys of section ``community`` that do not belong to the source.
+
+    Parameters
+    ----------
+    battery : float 0..1
+        Share of homes with a battery, spread evenly over the order of the source.
+    store : Store
+        The battery of those homes.
+    """
+
+    battery: Share = 0.0
+    store: Store = Store()
+
+
+class Community(Homes):
+    """Who lives there: a data source and which of its homes have batteries.
+
+    Parameters
+    ----------
+    source : Plugin
+        Of kind ``sources``.
+    battery, store
+        See `Homes`.
+    """
+
+    source: Plugin
+
+
+class TariffRecipe(Section):
+    """What energy costs outside the peer-to-peer market, before the leader changes it.
+
+    Prices are whole prices: ``network`` and ``levies`` are parts of them that pass through to their own accounts.
+
+    Parameters
+    ----------
+    name : str
+        ``time-of-use``, ``flat`` (the shoulder price all day) or an id of ``tariffs/tou_tariffs.csv`` in the data.
+    offpeak, shoulder, peak, sell : float [$/kWh], optional
+        Default 0.15, 0.22, 0.44 and 0.04, or those of the table for an id.
+    windows : str, optional
+        Which hours are what; default ``AER2019``, or that of the table for an id.
+    network, levies : float [$/kWh]
+        Parts of the price of imported energy.
+    fee : float [$/kWh]
+        Network fee per kWh traded between peers.
+    average_cap, ceiling, floor : float [$/kWh], optional
+        What a leader must keep to: mean of the day's prices, highest and lowest price.
+    currency : str
+        A label; nothing is converted.
+    """
+
+    name: str = "time-of-use"
+    offpeak: Price | None = None
+    shoulder: Price | None = None
+    peak: Price | None = None
+    sell: Price | None = None
+    windows: Literal["AER2019", "simple", "simple_weekend_offpeak"] | None = None
+    network: Amount = 0.09
+    levies: Amount = 0.02
+    fee: Amount = 0.0
+    average_cap: Price | None = None
+    ceiling: Price | None = None
+    floor: Price | None = None
+    currency: str = "AUD"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+        standard = {"offpeak": 0.15, "shoulder": 0.22, "peak": 0.44, "sell": 0.04, "windows": "AER2019"}
+        return {**standard, **values} if values.get("name", "time-of-use") in BUILT_IN_TARIFFS else values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.floor is not None and self.ceiling is not None and self.floor > self.ceiling:
+            raise ValueError(f"floor {self.floor:g} is above the highest allowed price {self.ceiling:g} $/kWh")
+        hint = None if self.name in BUILT_IN_TARIFFS else nearest(self.name, BUILT_IN_TARIFFS)
+        if hint:  # ids of the table look different, so this is a misspelled rule and not an id
+            raise ValueError(f"name is no tariff; did you mean '{hint}'?")
+        return self
+
+
+class GameRules(Section):
+    """What a follower knows, earns and leaves behind.
+
+    Parameters
+    ----------
+    public : str
+        Which net energy of the community is known when acting.
+    reward : str
+        Whose cost a follower feels.
+    storage_end : str
+        What happens to energy left in store at the end of a day.
+    action : str
+        What an action means for the battery: a correction of self-consumption, or power itself.
+    """
+
+    public: Literal["this_step", "last_step", "none"] = "this_step"
+    reward: Literal["own", "community", "difference"] = "difference"
+    storage_end: Literal["restore", "value", "carry"] = "restore"
+    action: Literal["residual", "raw"] = "residual"
+
+
+class Grid(Section):
+    """Keys of section ``wholesale`` that do not belong to the market.
+
+    Parameters
+    ----------
+    case : str
+        Named system, e.g. ``pjm5``.
+    bus : str
+        Where the community is connected.
+    replication : int >= 1
+        One simulated community stands for so many equal ones.
+    load_shape : str
+        How the other loads of the case move over the day.
+    """
+
+    case: str
+    bus: str
+    replication: Whole = 1
+    load_shape: Literal["flat", "daily"] = "daily"
+
+
+class Wholesale(Grid):
+    """The market above and where the community is connected to it.
+
+    Parameters
+    ----------
+    market : Plugin
+        Of kind ``markets``.
+    case, bus, replication, load_shape
+        See `Grid`.
+    """
+
+    market: Plugin
+
+
+class Equilibrium(Section):
+    """How leader and followers are brought to rest.
+
+    Parameters
+    ----------
+    method : str
+        ``alternate``: each answers the other in turn.
+    damping : float [0, 1)
+        Share of the old tariff that is kept in each round.
+    rounds : int >= 1
+        At most so many.
+    tolerance : float > 0 [$/kWh]
+        Largest change of a price that counts as rest.
+    """
+
+    method: Literal["alternate"] = "alternate"
+    damping: float = Field(default=0.0, ge=0, lt=1)
+    rounds: Whole = 8
+    tolerance: float = Field(default=1e-3, gt=0)

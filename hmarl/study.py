@@ -1,0 +1,241 @@
+"""A study: one file that says who lives where, who trades how, and which arms are compared."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from hmarl import yaml_reader
+from hmarl.arm import Arm
+from hmarl.header import KEYS, check_header
+from hmarl.merging import SECTIONS, put
+from hmarl.problems import Problem, StudyError, unknown
+from hmarl.resolve import resolve
+
+__all__ = ["Arm", "Problem", "Study", "StudyError"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked study.
+
+    Parameters
+    ----------
+    name : str
+        Also the name of its run folder.
+    title : str or None
+        For people.
+    seeds : tuple of int
+        Seeds of every arm.
+    measure : tuple of str
+        Columns of the summary.
+    arms : tuple of Arm
+        The first is the baseline.
+    document : dict
+        The study as written, overrides apart from sections.
+    where : str
+        File it came from.
+    """
+
+    name: str
+    title: str | None
+    seeds: tuple[int, ...]
+    measure: tuple[str, ...]
+    arms: tuple[Arm, ...]
+    document: dict[str, Any]
+    where: str = "study"
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read and check a study file.
+
+        Parameters
+        ----------
+        path : str or Path
+            A YAML file.
+
+        Returns
+        -------
+        Study
+            Complete and checked.
+
+        Raises
+        ------
+        StudyError
+            Listing every mistake of the file at once.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is no UTF-8 text"
+            raise StudyError([Problem("STUDY", str(path), "a study file", reason=f"cannot be read: {why}")]) from error
+        return cls.parse(text, where=str(path))
+
+    @classmethod
+    def parse(cls, text: str | Mapping[str, Any], where: str = "study") -> Self:
+        """Check a study given as YAML text or as plain values.
+
+        Parameters
+        ----------
+        text : str or mapping
+            The study.
+        where : str
+            What to call it in messages.
+
+        Returns
+        -------
+        Study
+            Complete and checked.
+
+        Raises
+        ------
+        StudyError
+            Listing every mistake at once.
+        """
+        if isinstance(text, Mapping):
+            read = yaml_reader.Document(values=copy.deepcopy(dict(text)))
+        else:
+            read = yaml_reader.read(text)
+        problems = list(read.problems)
+        if not isinstance(read.values, dict):
+            if not problems:
+                problems = [Problem("study", read.values, f"allowed: a mapping with keys {', '.join(KEYS)}")]
+            raise StudyError(problems, where)
+        header, found = check_header(read.values)
+        arms, more = resolve(read.values if _arms_usable(read.values) else {**read.values, "arms": {}})
+        problems += [_with_line(problem, read.lines) for problem in [*found, *more]]
+        if problems:
+            raise StudyError(sorted(problems, key=lambda p: p.line or 0), where)
+        seeds = tuple(range(header.seeds)) if isinstance(header.seeds, int) else tuple(header.seeds)
+        built = tuple(
+            Arm(study=header.study, name=name, baseline=place == 0, **sections)
+            for place, (name, sections) in enumerate(arms.items())
+        )
+        return cls(header.study, header.title, seeds, tuple(header.measure), built, read.values, where)
+
+    @property
+    def baseline(self) -> Arm:
+        """The first arm."""
+        return self.arms[0]
+
+    def arm(self, name: str | None = None) -> Arm:
+        """Find an arm.
+
+        Parameters
+        ----------
+        name : str, optional
+            The baseline if left out.
+
+        Returns
+        -------
+        Arm
+            Complete.
+
+        Raises
+        ------
+        StudyError
+            If there is no such arm; the message names those there are.
+        """
+        for arm in self.arms:
+            if name in (None, arm.name):
+                return arm
+        names = [arm.name for arm in self.arms]
+        raise StudyError([unknown("arm", name, names, what=f"arm of study {self.name}", label="arms")])
+
+    def change(self, **changes: Any) -> Study:
+        """Copy the study with some values changed.
+
+        Sections merge like overrides of an arm: key by key, and as a whole where a plug-in changes its name. What an
+        arm says itself stays; ``arms.NAME.section.key`` reaches it.
+
+        Parameters
+        ----------
+        **changes : plain values
+            Sections (``followers="rule-based"``) or dotted paths (``**{"leader.margin": 0.3}``).
+
+        Returns
+        -------
+        Study
+            Checked.
+
+        Raises
+        ------
+        StudyError
+            Listing every mistake, also a change that no arm would notice.
+        """
+        document = copy.deepcopy(self.document)
+        for path, value in changes.items():
+            put(document, path.split("."), value)
+        changed = Study.parse(document, self.where)
+        for path, value in changes.items():
+            self._refuse_idle(path, value, changed)
+        return changed
+
+    def set(self, *assignments: str) -> Study:
+        """Change values given as text, as ``--set`` does.
+
+        Parameters
+        ----------
+        *assignments : str
+            ``path=value``; the value is read as YAML.
+
+        Returns
+        -------
+        Study
+            Checked.
+
+        Raises
+        ------
+        StudyError
+            Listing every mistake.
+        """
+        changes: dict[str, Any] = {}
+        for text in assignments:
+            path, sign, value = text.partition("=")
+            read = yaml_reader.read(value)
+            if not (sign and path.strip()) or read.problems:
+                raise StudyError([Problem("--set", text, "the form is path=value, e.g. leader.margin=0.3")])
+            changes[path.strip()] = None if value.strip() == "" else read.values
+        return self.change(**changes)
+
+    def to_yaml(self) -> str:
+        """Write the study as a complete file: every default filled in, every arm in full where arms differ.
+
+        Returns
+        -------
+        str
+            ``Study.parse`` gives an equal study back.
+        """
+        full = {arm.name: arm.resolved() for arm in self.arms}
+        first = full[self.baseline.name]
+        common = [name for name in SECTIONS if all(one[name] == first[name] for one in full.values())]
+        header = {"study": self.name, "title": self.title, "seeds": list(self.seeds)}
+        differing = {arm: {name: one[name] for name in SECTIONS if name not in common} for arm, one in full.items()}
+        shared = {name: first[name] for name in common}
+        return yaml_reader.write({**header, **shared, "arms": differing, "measure": list(self.measure)})
+
+    def _refuse_idle(self, path: str, value: Any, changed: Study) -> None:
+        """Refuse a change that every arm overrides: the user would compare equal things unawares."""
+        section = path.split(".", maxsplit=1)[0]
+        if section not in SECTIONS or changed.document == self.document:
+            return
+        if all(
+            getattr(a, section) == getattr(b, section) for a, b in zip(self.arms, changed.arms, strict=True)
+        ) and all(section in (overrides or {}) for overrides in changed.document["arms"].values()):
+            reason = f"changes no arm, since each arm says something about {section} itself"
+            raise StudyError([Problem(path, value, f"write arms.NAME.{path}", reason=reason)])
+
+
+def _arms_usable(document: dict[str, Any]) -> bool:
+    return bool(document.get("arms")) and isinstance(document["arms"], Mapping)
+
+
+def _with_line(problem: Problem, lines: dict[str, int]) -> Problem:
+    """Line of the path, or of the nearest part above it that stands in the file."""
+    path = problem.path
+    while path and path not in lines:
+        path = path.rpartition(".")[0]
+    return replace(problem, line=lines[path]) if path else problem

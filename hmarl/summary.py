@@ -1,0 +1,245 @@
+"""The summary of a study: arms x measures, mean and interval over seeds, paired differences to the baseline."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hmarl import storage
+from hmarl.measures import MEASURES
+from hmarl.statistics import Estimate, interval, paired
+from hmarl.study import Arm, Study
+
+WIDTH = 100
+FIRST_COLUMN = 28
+COLUMN = 17
+COLUMNS = (
+    *("arm", "measure", "header", "mean", "low", "high", "seeds", "baseline"),
+    *("difference", "difference_low", "difference_high", "not_converged", "replication"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Figures of one arm.
+
+    Parameters
+    ----------
+    arm : str
+        Its name.
+    seeds : tuple of int
+        Finished ones.
+    values : dict of str to Estimate
+        Measure -> mean over seeds, in the unit of the measure.
+    differences : dict of str to Estimate
+        Measure -> paired difference to the baseline over common seeds; empty for the baseline.
+    unconverged : int or None
+        Seeds that did not converge; None if no coordinator said anything.
+    replication : int
+        Communities the simulated one stands for.
+    """
+
+    arm: str
+    seeds: tuple[int, ...]
+    values: dict[str, Estimate]
+    differences: dict[str, Estimate]
+    unconverged: int | None
+    replication: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a study found.
+
+    Parameters
+    ----------
+    study : Study
+        Names, measures, days.
+    folder : Path
+        Of the results.
+    rows : tuple of Row
+        Arms with at least one finished seed, in the order of the study.
+    """
+
+    study: Study
+    folder: Path
+    rows: tuple[Row, ...]
+
+    def write(self) -> Path:
+        """Write ``summary.csv``: one line per arm and measure, numbers in full.
+
+        Returns
+        -------
+        Path
+            Of the file.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in self.rows:
+            for measure, mean in row.values.items():
+                change = row.differences.get(measure, Estimate(math.nan, None, 0))
+                numbers = [_cell(x) for x in (mean.mean, mean.low, mean.high)]
+                changes = [_cell(x) for x in (change.mean, change.low, change.high)]
+                about = [mean.count, self.study.baseline.name, *changes, row.unconverged, row.replication]
+                writer.writerow([row.arm, measure, MEASURES[measure], *numbers, *about])
+        path = self.folder / "summary.csv"
+        storage.write_bytes(path, text.getvalue().encode())
+        return path
+
+    def show(self, console: Console) -> None:
+        """Print the table; plain Markdown where there is no terminal.
+
+        Parameters
+        ----------
+        console : Console
+            Where to print; 100 columns suffice.
+        """
+        per_table = (WIDTH - FIRST_COLUMN) // COLUMN
+        measures = list(self.study.measure)
+        for start in range(0, len(measures), per_table):
+            header, lines = self._lines(measures[start : start + per_table])
+            if console.is_terminal:
+                table = Table(title=self.study.title or self.study.name if start == 0 else None)
+                table.add_column(header[0])
+                for name in header[1:]:
+                    table.add_column(name, justify="right")
+                for line in lines:
+                    table.add_row(*line)
+                console.print(table)
+            else:
+                _say(console, _markdown(header, lines))
+        for note in self.notes():
+            _say(console, note)
+
+    def notes(self) -> list[str]:
+        """Say what the figures rest on.
+
+        Returns
+        -------
+        list of str
+            Sentences; the last one names the folder of the results.
+        """
+        base = self.study.baseline
+        days = base.calendar
+        judged = "held-out days" if days.held_out_days else "days (none held out: they were trained on)"
+        notes = [
+            f"Mean ± half of the 95 % t interval over seeds, on {len(days.judged_days)} {judged}. "
+            f"Δ: paired difference to the baseline {base.name}; * where its interval excludes 0."
+        ]
+        if any(estimate.half_width is None for row in self.rows for estimate in row.values.values()):
+            notes.append("A figure without ± rests on a single seed and has no interval.")
+        factors = sorted({row.replication for row in self.rows})
+        notes.append(f"Replication: one simulated community stands for {' or '.join(map(str, factors))} equal ones.")
+        stuck = [f"{row.arm} ({row.unconverged} of {len(row.seeds)} seeds)" for row in self.rows if row.unconverged]
+        if stuck:
+            notes.append(f"NOT CONVERGED: {', '.join(stuck)}; see certificate.json of each seed.")
+        lost = [arm.name for arm in self.study.arms if arm.name not in [row.arm for row in self.rows]]
+        if lost:
+            notes.append(f"No finished run: {', '.join(lost)}.")
+        return [*notes, f"Results: {self.folder}"]
+
+    def _lines(self, measures: list[str]) -> tuple[list[str], list[list[str]]]:
+        digits = {measure: self._digits(measure) for measure in measures}
+        lines = []
+        for row in self.rows:
+            state = " NOT CONVERGED" if row.unconverged else ""
+            name = f"{row.arm} ({len(row.seeds)} seed{'s' * (len(row.seeds) != 1)}){state}"
+            lines.append([name, *(_figure(row.values.get(m), digits[m]) for m in measures)])
+            if row.differences:
+                changes = [_figure(row.differences.get(m), digits[m], sign=True) for m in measures]
+                lines.append([f"  Δ to {self.study.baseline.name}", *changes])
+        return ["arm", *(MEASURES[m] for m in measures)], lines
+
+    def _digits(self, measure: str) -> int:
+        """Find how many decimals show four figures of the largest mean."""
+        sizes = [abs(row.values[measure].mean) for row in self.rows if measure in row.values]
+        largest = max((size for size in sizes if math.isfinite(size) and size > 0), default=1.0)
+        return min(max(3 - math.floor(math.log10(largest)), 0), 5)
+
+
+def summarize(study: Study, out: Path) -> Summary:
+    """Collect the finished runs of a study.
+
+    Parameters
+    ----------
+    study : Study
+        Which arms, seeds and measures.
+    out : Path
+        Folder of all runs.
+
+    Returns
+    -------
+    Summary
+        Runs of a different study in the same folder do not count.
+    """
+    found = {arm.name: _measured(study, arm, out) for arm in study.arms}
+    base = found[study.baseline.name]
+    rows = []
+    for arm in study.arms:
+        runs = found[arm.name]
+        if not runs:
+            continue
+        common = [seed for seed in runs if seed in base] if not arm.baseline else []
+        values, differences = {}, {}
+        for measure in study.measure:
+            values[measure] = interval([_value(run, measure) for run in runs.values()])
+            if common:
+                pairs = [(_value(runs[seed], measure), _value(base[seed], measure)) for seed in common]
+                differences[measure] = paired([own for own, _ in pairs], [other for _, other in pairs])
+        said = [run["converged"] for run in runs.values() if run["converged"] is not None]
+        unconverged = said.count(False) if said else None
+        rows.append(Row(arm.name, tuple(runs), values, differences, unconverged, arm.replication))
+    return Summary(study, out / study.name, tuple(rows))
+
+
+def _measured(study: Study, arm: Arm, out: Path) -> dict[int, dict[str, Any]]:
+    runs = {}
+    for seed in study.seeds:
+        folder = storage.job_folder(out, study.name, arm.name, seed)
+        if storage.finished(folder, arm.resolved()):
+            certificate = storage.read_json(folder / storage.CERTIFICATE) or {}
+            measures = storage.read_json(folder / storage.MEASURES) or {}
+            runs[seed] = {"measures": measures, "converged": certificate.get("converged")}
+    return runs
+
+
+def _value(run: dict[str, Any], measure: str) -> float:
+    return float(run["measures"].get(measure, math.nan))
+
+
+def _figure(estimate: Estimate | None, digits: int, *, sign: bool = False) -> str:
+    if estimate is None or not math.isfinite(estimate.mean):
+        return "-"
+    mean = f"{estimate.mean:{'+' if sign else ''}.{digits}f}"
+    mark = "*" if sign and estimate.differs_from_zero else ""
+    return mean if estimate.half_width is None else f"{mean} ± {estimate.half_width:.{digits}f}{mark}"
+
+
+def _markdown(header: list[str], lines: list[list[str]]) -> str:
+    widths = [max(len(line[place]) for line in [header, *lines]) for place in range(len(header))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    rows = [header, rule, *lines]
+    aligned = [
+        [
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in rows
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in aligned) + "\n"
+
+
+def _cell(value: float) -> str:
+    return repr(value) if math.isfinite(value) else ""
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=not console.is_terminal)

@@ -1,0 +1,174 @@
+"""Collect, learn, evaluate: how a learner becomes better on training days."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmarl.evaluation import look, play
+from hmarl.policies.base import Learner, Rollout
+from hmarl.policies.rule_based import RuleTrader
+from retail.game import Game
+from retail.tariff import Tariff
+
+Report = Callable[[str, float], None]
+Row = dict[str, float | str]
+
+
+class TrainingError(RuntimeError):
+    """Learning that went wrong; the message names policy, episode and tensor."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where a learner trains.
+
+    Attributes
+    ----------
+    game : Game
+        Rules.
+    days : Tensor [D] int64
+        Training days of the community.
+    arrival : Tensor [community days, T, N] int64
+        Order of arrival in each auction.
+    """
+
+    game: Game
+    days: Tensor
+    arrival: Tensor
+
+
+def train(
+    learner: Learner,
+    ground: Ground,
+    tariff: Tariff,
+    episodes: int,
+    rng: np.random.Generator,
+    *,
+    batch_days: int = 96,
+    done: int = 0,
+    budget: int = 1,
+    evaluate_every: int = 20,
+    report: Report = lambda label, share: None,
+) -> list[Row]:
+    """Improve a learner at a tariff.
+
+    Parameters
+    ----------
+    learner : Learner
+        Of any policy; those without training return at once.
+    ground : Ground
+        Game and training days.
+    tariff : Tariff [T] or [community days, T]
+        Prices in ticks.
+    episodes : int
+        Days to play, rounded up to whole batches.
+    rng : numpy.random.Generator
+        Stream ``days``: which days are played.
+    batch_days : int
+        Parallel days of an update.
+    done, budget : int
+        Episodes already played and planned in all; sets the learner's progress.
+    evaluate_every : int
+        Updates between evaluations on training days, exploration off; the last update is always evaluated.
+    report : callable
+        Gets a label and the share done, 0..1.
+
+    Returns
+    -------
+    list of dict
+        One row per update: episode, mean reward ($ per home and day), scalars of the learner; with evaluations the
+        cost of the community ($ a day).
+
+    Raises
+    ------
+    TrainingError
+        If rewards or losses stop being numbers.
+    """
+    if learner.training == "tune":
+        return [_tune(learner, ground, tariff)] if isinstance(learner, RuleTrader) else []
+    if learner.training == "none" or episodes <= 0:
+        return []
+    rows: list[Row] = []
+    updates = -(-episodes // batch_days)
+    carried: Tensor | None = None
+    for k in range(updates):
+        rollout, carried = collect(learner, ground, tariff, _draw(ground.days, batch_days, rng), carried)
+        played = done + (k + 1) * batch_days
+        scalars = learner.learn(rollout, played / max(budget, 1))
+        row: Row = {"episode": played, "reward_per_day": float(rollout.reward.sum(0).mean())}
+        row |= dict(scalars)
+        broken = [name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)]
+        if broken:
+            raise TrainingError(
+                f"{type(learner).__name__} broke at episode {played}: {', '.join(broken)} is not a number; "
+                "lower the learning rate or the noise."
+            )
+        if (k + 1) % evaluate_every == 0 or k == updates - 1:
+            row["training_cost_per_day"] = float(play(ground.game, learner, ground.days, tariff, ground.arrival).cost.mean())
+        rows.append(row)
+        report("training", (k + 1) / updates)
+    return rows
+
+
+def collect(
+    learner: Learner, ground: Ground, tariff: Tariff, days: Tensor, stored: Tensor | None = None
+) -> tuple[Rollout, Tensor | None]:
+    """Play a batch of days with exploration on.
+
+    Parameters
+    ----------
+    learner : Learner
+        Acts.
+    ground : Ground
+        Game and arrivals.
+    tariff : Tariff [T] or [community days, T]
+        Prices in ticks.
+    days : Tensor [B] int64
+        Days of the community.
+    stored : Tensor [B, N] kWh, optional
+        Where the stores start (``storage_end: carry``).
+
+    Returns
+    -------
+    Rollout
+        Features (scaled), actions, rewards ($), time first.
+    Tensor [B, N] kWh or None
+        Where the stores ended, under ``carry`` only.
+    """
+    game = ground.game
+    prices = tariff[days] if tariff.sell.dim() > 1 else tariff
+    state = game.reset(days, prices, ground.arrival[days], stored)
+    features, actions, rewards = [], [], []
+    for _ in range(game.community.steps):
+        seen = look(game, learner, state)
+        action = learner.act(seen, explore=True)
+        state, outcome = game.step(state, action)
+        features.append(seen.features)
+        actions.append(action)
+        rewards.append(outcome.reward.to(torch.float32))
+    features.append(game.observe(state))
+    rollout = Rollout(torch.stack(features), torch.stack(actions), torch.stack(rewards), game.terminates)
+    return rollout, None if game.terminates else state.stored
+
+
+def _draw(days: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+    """Every day equally often, up to one, in random order."""
+    rounds = -(-count // len(days))
+    order = np.concatenate([rng.permutation(len(days)) for _ in range(rounds)])[:count]
+    return days[torch.from_numpy(order)]
+
+
+def _tune(learner: RuleTrader, ground: Ground, tariff: Tariff, rows_at_once: int = 4096) -> Row:
+    """Try all candidates of the rule at once, as rows of one batch."""
+    candidates, days = torch.tensor(learner.candidates, dtype=torch.float64), ground.days
+    costs = []
+    for part in candidates.split(max(1, rows_at_once // len(days))):
+        learner.numbers = part.repeat_interleave(len(days), 0)
+        trial = play(ground.game, learner, days.repeat(len(part)), tariff, ground.arrival)
+        costs.append(trial.cost.reshape(len(part), -1).mean(1))
+    return {"episode": 0.0} | dict(learner.choose(torch.cat(costs)))

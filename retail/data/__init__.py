@@ -1,0 +1,93 @@
+"""Sources of profiles, one file each; the table of their names is ``retail.SOURCES``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message names file, row, column, value and what to do."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The days that a study wants, warm-up included.
+
+    Parameters
+    ----------
+    start : date
+        First day, local.
+    days : int
+        Number of days.
+    step_minutes : int
+        15, 30 or 60.
+    zone : str
+        IANA time zone.
+    """
+
+    start: date
+    days: int
+    step_minutes: int
+    zone: str
+
+    @property
+    def clock(self) -> NDArray[np.datetime64]:
+        """Start of each step, array [H] datetime64[m]; every day has 24 h."""
+        first = np.datetime64(self.start, "m")
+        steps = self.days * 24 * 60 // self.step_minutes
+        return first + np.arange(steps) * np.timedelta64(self.step_minutes, "m")
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """What a source delivers.
+
+    Attributes
+    ----------
+    names : tuple of str
+        N prosumers.
+    load, pv : array [H, N] kWh per step
+        At least 0.
+    pv_kwp : array [N] kWp
+        Installed PV, 0 = none.
+    files : tuple of Path
+        Files that were read, for the manifest.
+    """
+
+    names: tuple[str, ...]
+    load: NDArray[np.float64]
+    pv: NDArray[np.float64]
+    pv_kwp: NDArray[np.float64]
+    files: tuple[Path, ...] = ()
+
+
+class Source(Protocol):
+    """A frozen dataclass of parameters that reads or makes profiles."""
+
+    def read(self, window: Window, data: Path | None, seed: int) -> Profiles:
+        """Deliver the profiles of a window.
+
+        Parameters
+        ----------
+        window : Window
+            Days, step and zone.
+        data : Path or None
+            Folder with real data.
+        seed : int
+            Seed of the stream ``weather``; readers of real data ignore it.
+
+        Returns
+        -------
+        Profiles
+            Load and PV [H, N] kWh.
+        """
+        ...
+
+
+__all__ = ["DataError", "Profiles", "Source", "Window"]

@@ -1,0 +1,399 @@
+"""The retail game: a community, an auction and a tariff, played by B parallel days at once on tensors [B, N]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from retail.auctions import Auction
+from retail.auctions.none import NoAuction
+from retail.community import Community
+from retail.devices import at_meter, feasible_range, self_consumption, wear
+from retail.observation import PRICE_SCALE, Observer, Public
+from retail.orders import NANO_PER_TICK_WH, Orders, Trades
+from retail.tariff import TICKS_PER_UNIT, Tariff
+
+StorageEnd = Literal["restore", "value", "carry"]
+Reward = Literal["own", "community", "difference"]
+Action = Literal["residual", "raw"]
+NANO = 1_000_000_000
+
+
+class GameError(ValueError):
+    """A game that cannot be played as asked; the message says what, its value and what is allowed."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Where B parallel days stand before a step.
+
+    Attributes
+    ----------
+    step : int
+        Step of the day, 0..T; T means over.
+    days : Tensor [B] int64
+        Day of the community that each row plays.
+    tariff : Tariff [B, T]
+        Prices of these days.
+    arrival : Tensor [B, T, N] int64 or None
+        Order of arrival in each step's auction; by position when None.
+    stored : Tensor [B, N] kWh
+        Stored energy.
+    last_wh, last_cash : Tensor [B, N] int64 Wh, nano-currency
+        Own trade of the step before.
+    exogenous : Tensor [T, B, N, F] float32
+        Features that no action changes.
+    """
+
+    step: int
+    days: Tensor
+    tariff: Tariff
+    arrival: Tensor | None
+    stored: Tensor
+    last_wh: Tensor
+    last_cash: Tensor
+    exogenous: Tensor = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one step did; all Tensor [B, N].
+
+    Attributes
+    ----------
+    net : kWh
+        At the meter, + = import.
+    store_change : kWh
+        Executed, store side, + = charge.
+    order_tick : int64 ticks
+        Limit price of the order.
+    trade_wh, trade_cash : int64 Wh, nano-currency
+        Peer-to-peer trade, + = bought, paid; sums over N are exactly 0.
+    fee_cash : int64 nano-currency
+        Network fee on peer-to-peer energy, paid by the buyer.
+    grid : kWh
+        Rest that settles at the tariff, + = import.
+    bill : $
+        Cash cost: peers, fee, grid.
+    wear : $
+        Non-cash cost of wear.
+    shortfall : $
+        Charge for a store that did not return to its start, last step only.
+    end_value : $
+        Value of the change of stored energy over the day under ``storage_end: value``, last step only (+ = gain).
+    reward : $
+        What a learner maximises; see ``Game.reward``.
+    """
+
+    net: Tensor
+    store_change: Tensor
+    order_tick: Tensor
+    trade_wh: Tensor
+    trade_cash: Tensor
+    fee_cash: Tensor
+    grid: Tensor
+    bill: Tensor
+    wear: Tensor
+    shortfall: Tensor
+    end_value: Tensor
+    reward: Tensor
+
+    @property
+    def cost(self) -> Tensor:
+        """Everything that counts, Tensor [B, N] $: bill + wear + shortfall - end value."""
+        return self.bill + self.wear + self.shortfall - self.end_value
+
+
+@dataclass(frozen=True)
+class Game:
+    """A retail market day. The game holds no state: ``reset`` makes one, ``step`` returns the next.
+
+    Parameters
+    ----------
+    community : Community
+        Homes, profiles, devices.
+    auction : Auction
+        Clearing rule.
+    public : str
+        Which net position of the community a prosumer knows when it acts: of this_step, of the last_step, or none.
+    reward : str
+        ``own``: own saving against the bill without battery and trade in the same step. ``community``: mean saving of
+        all. ``difference``: what the community saves because this home moved its battery in this step, with every
+        overlapping kWh matched (``own`` without an auction); same optimum as ``community``, far less noise. Wear is
+        charged to its owner in all.
+    storage_end : str
+        ``restore``: the last steps are projected so that the store ends at ``battery.start``, any shortfall is charged
+        at the day's dearest buy price. ``value``: the change over the day is valued at ``end_value``. ``carry``: the
+        next day starts where this one ended.
+    action : str
+        ``residual``: the battery head is added to self-consumption. ``raw``: it is the battery power itself.
+    end_value : float $/kWh
+        Value of stored energy under ``storage_end: value``.
+    scale_days : Tensor [S] int64, optional
+        Days that set the scales of the observation; all when absent.
+
+    Notes
+    -----
+    Action [B, N, A]: battery power in units of the rating, then (A = 2) the limit price from the feed-in price (-1) to
+    the buy price (+1). With A = 1 limit prices are truthful: buyers bid the buy price, sellers ask the feed-in price.
+    Every action is feasible after projection. Source: MB-A3C3 (Sanayha and Vateekul), eqs. (1) to (3).
+    """
+
+    community: Community
+    auction: Auction
+    public: Public = "this_step"
+    reward: Reward = "difference"
+    storage_end: StorageEnd = "restore"
+    action: Action = "residual"
+    end_value: float = 0.15
+    scale_days: Tensor | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_observer", Observer(self.community, self.public, self.scale_days))
+        object.__setattr__(self, "_fixed", self.community.daily(self.community.fixed))
+
+    @property
+    def observer(self) -> Observer:
+        """Builder of observations."""
+        observer: Observer = self.__dict__["_observer"]
+        return observer
+
+    @property
+    def observation_names(self) -> tuple[str, ...]:
+        """Names of the F features of an observation."""
+        return self.observer.names
+
+    @property
+    def terminates(self) -> bool:
+        """Whether the end of a day ends the task (terminated) or only cuts it (truncated, ``carry``)."""
+        return self.storage_end != "carry"
+
+    def fixed(self, state: State) -> Tensor:
+        """Inflexible net load of the step, Tensor [B, N] kWh."""
+        table: Tensor = self.__dict__["_fixed"]
+        return table[state.days, state.step]
+
+    def reset(
+        self,
+        days: Tensor,
+        tariff: Tariff,
+        arrival: Tensor | None = None,
+        stored: Tensor | None = None,
+        features: bool = True,
+    ) -> State:
+        """Start B parallel days.
+
+        Parameters
+        ----------
+        days : Tensor [B] int64
+            Days of the community, warm-up included in the count.
+        tariff : Tariff [T] or [B, T]
+            Prices of these days.
+        arrival : Tensor [B, T, N] int64, optional
+            Order of arrival (a permutation of 0..N-1 in each step).
+        stored : Tensor [B, N] kWh, optional
+            Stored energy; ``battery.start`` when absent.
+        features : bool
+            False leaves out the tables that ``observe`` needs, for policies that read the state itself.
+
+        Returns
+        -------
+        State
+            Before the first step.
+
+        Raises
+        ------
+        GameError
+            If a day is outside the community or the tariff has another number of steps.
+        """
+        c, batch = self.community, len(days)
+        if tariff.steps != c.steps:
+            raise GameError(f"The tariff has {tariff.steps} steps a day, the community {c.steps}; make them equal.")
+        if batch and not 0 <= int(days.min()) <= int(days.max()) < c.days:
+            raise GameError(f"Days {int(days.min())}..{int(days.max())} asked of a community of {c.days} days (0-based).")
+        tariff = tariff.over(batch)
+        start = c.battery.start.expand(batch, c.prosumers) if stored is None else stored
+        zero = torch.zeros(batch, c.prosumers, dtype=torch.int64)
+        table = self.observer.exogenous(days, tariff) if features else torch.empty(0)
+        return State(0, days, tariff, arrival, start.clone(), zero, zero, table)
+
+    def observe(self, state: State) -> Tensor:
+        """What each prosumer sees before the step.
+
+        Parameters
+        ----------
+        state : State
+            Of B days.
+
+        Returns
+        -------
+        Tensor [B, N, F] float32
+            Features named in ``observation_names``.
+        """
+        c, size = self.community, self.observer.size
+        mean_size = size.mean()
+        step = min(state.step, c.steps - 1)
+        room = c.battery.capacity.clamp(min=1e-9)
+        offset = self_consumption(self.fixed(state) if state.step < c.steps else torch.zeros_like(state.stored), c.battery)
+        worth = state.last_wh * (NANO_PER_TICK_WH * PRICE_SCALE * TICKS_PER_UNIT)
+        price = torch.where(worth == 0, 0.0, state.last_cash / torch.where(worth == 0, 1.0, worth))
+        own = [
+            (state.stored - c.battery.store_min) / room,
+            (state.stored - c.battery.start) / room,
+            offset.clamp(c.battery.store_min - state.stored, c.battery.store_max - state.stored) / size,
+            state.last_wh / 1000 / size,
+            price,
+        ]
+        if self.public != "none":
+            bought, paid = state.last_wh.clamp(min=0).sum(-1), state.last_cash.clamp(min=0).sum(-1)
+            volume = bought / 1000 / c.prosumers / mean_size
+            level = paid / (bought * NANO_PER_TICK_WH).clamp(min=1) / (PRICE_SCALE * TICKS_PER_UNIT)
+            own += [x[:, None].expand_as(state.stored) for x in (volume, level)]
+        return torch.cat([state.exogenous[step], torch.stack(own, -1).to(torch.float32)], -1)
+
+    def intended(self, state: State, action: Tensor) -> Tensor:
+        """Store change that an action asks for, before projection.
+
+        Parameters
+        ----------
+        state : State
+            Of B days.
+        action : Tensor [B, N, A]
+            First head: battery.
+
+        Returns
+        -------
+        Tensor [B, N] kWh
+            Store side, + charges.
+        """
+        battery, hours = self.community.battery, self.community.step_hours
+        head = action[..., 0].to(torch.float64)
+        moved = torch.where(head > 0, head * battery.charge_kw, head * battery.discharge_kw) * hours
+        return moved + self_consumption(self.fixed(state), battery) if self.action == "residual" else moved
+
+    def action_for(self, state: State, store_change: Tensor) -> Tensor:
+        """Battery head that asks for a store change; the inverse of ``intended``.
+
+        Parameters
+        ----------
+        state : State
+            Of B days.
+        store_change : Tensor [B, N] kWh
+            Store side, + charges.
+
+        Returns
+        -------
+        Tensor [B, N] float64
+            In units of the rating; may leave [-1, 1] when self-consumption is far away.
+        """
+        battery, hours = self.community.battery, self.community.step_hours
+        if self.action == "residual":
+            store_change = store_change - self_consumption(self.fixed(state), battery)
+        rating = torch.where(store_change > 0, battery.charge_kw, battery.discharge_kw) * hours
+        return store_change / rating.clamp(min=1e-12) * (rating > 0)
+
+    def feasible(self, state: State) -> tuple[Tensor, Tensor]:
+        """Range of store changes that this step allows.
+
+        Parameters
+        ----------
+        state : State
+            Of B days.
+
+        Returns
+        -------
+        low, high : Tensor [B, N] kWh
+            Store side.
+        """
+        c = self.community
+        left = c.steps - state.step - 1
+        return feasible_range(state.stored, c.battery, c.step_hours, left, self.storage_end == "restore")
+
+    def step(self, state: State, action: Tensor) -> tuple[State, Outcome]:
+        """Move the batteries, clear the auction, settle the rest at the tariff.
+
+        Parameters
+        ----------
+        state : State
+            Of B days, not over.
+        action : Tensor [B, N, A]
+            See the class notes.
+
+        Returns
+        -------
+        State, Outcome
+            The next state and what happened.
+
+        Raises
+        ------
+        GameError
+            If the day is over or an action is not a number.
+        """
+        c = self.community
+        if state.step >= c.steps:
+            raise GameError(f"The day is over after {c.steps} steps; call reset.")
+        if not bool(torch.isfinite(action).all()):
+            raise GameError(f"An action of step {state.step} is not a number; check the policy that made it.")
+        low, high = self.feasible(state)
+        change = torch.minimum(torch.maximum(self.intended(state, action), low), high)
+        net = self.fixed(state) + at_meter(change, c.battery)
+        prices = state.tariff[:, state.step]
+        tick, trades = self._trade(state, net, action, prices)
+        fee_cash = trades.wh.clamp(min=0) * prices.fee[:, None] * NANO_PER_TICK_WH
+        grid = net - trades.wh / 1000
+        bill = (trades.cash + fee_cash) / NANO + _tariff_bill(grid, prices)
+        after = replace(
+            state, step=state.step + 1, stored=state.stored + change, last_wh=trades.wh, last_cash=trades.cash
+        )
+        shortfall, value = self._end_of_day(after)
+        worn = wear(change, c.battery, c.step_hours)
+        cost = bill + worn + shortfall - value
+        reward = self._reward(state, net, bill, cost, prices)
+        outcome = Outcome(
+            net, change, tick, trades.wh, trades.cash, fee_cash, grid, bill, worn, shortfall, value, reward
+        )
+        return after, outcome
+
+    def _trade(self, state: State, net: Tensor, action: Tensor, prices: Tariff) -> tuple[Tensor, Trades]:
+        """Post the net position, rounded to Wh once; the remainder goes to the grid."""
+        wh = torch.floor(net.abs() * 1000 + 0.5).to(torch.int64) * torch.sign(net).to(torch.int64)
+        buy, sell, fee = prices.buy[:, None], prices.sell[:, None], prices.fee[:, None]
+        if action.shape[-1] > 1:
+            share = (action[..., 1].to(torch.float64).clamp(-1, 1) + 1) / 2
+            tick = sell + torch.floor(share * (buy - sell) + 0.5).to(torch.int64)
+        else:
+            tick = torch.where(wh > 0, buy, sell)
+        # The buyer pays the fee on top, so a pair trades only if bid - ask >= fee.
+        posted = Orders(wh, torch.where(wh > 0, tick - fee, tick))
+        arrival = None if state.arrival is None else state.arrival[:, state.step]
+        return tick, self.auction.clear(posted, prices.buy, prices.sell, arrival)
+
+    def _end_of_day(self, after: State) -> tuple[Tensor, Tensor]:
+        zero = torch.zeros_like(after.stored)
+        battery = self.community.battery
+        if after.step < self.community.steps or self.storage_end == "carry":
+            return zero, zero
+        gain = after.stored - battery.start
+        if self.storage_end == "value":
+            return zero, gain * self.end_value
+        dearest = after.tariff.buy.amax(-1, keepdim=True) / TICKS_PER_UNIT
+        missing = torch.where(gain < -1e-9, -gain, zero)
+        return missing / battery.eta_charge * dearest, zero
+
+    def _reward(self, state: State, net: Tensor, bill: Tensor, cost: Tensor, prices: Tariff) -> Tensor:
+        fixed = self.fixed(state)
+        if self.reward == "difference" and not isinstance(self.auction, NoAuction):
+            total = net.sum(-1, keepdim=True)
+            idle = total - net + fixed
+            return _tariff_bill(idle, prices) - _tariff_bill(total, prices) - (cost - bill)
+        saving = _tariff_bill(fixed, prices) - cost
+        return saving if self.reward == "own" else saving.mean(-1, keepdim=True).expand_as(saving).clone()
+
+
+def _tariff_bill(kwh: Tensor, prices: Tariff) -> Tensor:
+    """Cost of energy at the tariff of one step, $; kwh [B, N], prices [B]."""
+    buy, sell = prices.buy[:, None] / TICKS_PER_UNIT, prices.sell[:, None] / TICKS_PER_UNIT
+    return kwh.clamp(min=0) * buy + kwh.clamp(max=0) * sell

@@ -1,0 +1,80 @@
+"""Solve one compiled program hour after hour, changing numbers by index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wholesale.solve import Program, SolverError
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """The numbers of a program that differ from hour to hour.
+
+    Attributes
+    ----------
+    rows : ndarray [k] of int
+        Equality rows.
+    right : ndarray [T, k]
+        Their right-hand sides.
+    cols : ndarray [j] of int
+        Columns with hourly bounds.
+    lower, upper : ndarray [T, j]
+        These bounds.
+    priced : ndarray [i] of int
+        Columns with hourly linear costs.
+    cost : ndarray [T, i]
+        These costs.
+    """
+
+    rows: np.ndarray
+    right: np.ndarray
+    cols: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    priced: np.ndarray
+    cost: np.ndarray
+
+
+def solve_hours(program: Program, changes: Changes, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Solve all hours in turn; each starts from the basis of the one before.
+
+    Parameters
+    ----------
+    program : Program
+        Compiled for any one hour; left at the last hour's numbers.
+    changes : Changes
+        T hours.
+    name : str
+        Name of the system, for messages.
+
+    Returns
+    -------
+    x : ndarray [T, n]
+        Values of the columns.
+    dual : ndarray [T, m]
+        Duals of the rows, see `Solution`.
+    objective : ndarray [T]
+        Values of the objective.
+
+    Raises
+    ------
+    SolverError
+        The subclass that `Program.solve` raised, with the hour.
+    """
+    hours, (m, n) = len(changes.right), program.shape
+    x, dual, objective = np.empty((hours, n)), np.empty((hours, m)), np.empty(hours)
+    for t in range(hours):
+        program.change_rows(changes.rows, changes.right[t], changes.right[t])
+        if len(changes.cols):
+            program.change_bounds(changes.cols, changes.lower[t], changes.upper[t])
+        if len(changes.priced):
+            program.change_cost(changes.priced, changes.cost[t])
+        try:
+            solution = program.solve()
+        except SolverError as error:
+            raise type(error)(f"Hour {t} of system {name!r}: {error}") from error
+        x[t], dual[t], objective[t] = solution.x, solution.dual, solution.objective
+    return x, dual, objective
