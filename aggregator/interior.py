@@ -22,6 +22,8 @@ from aggregator.prosumers import Array
 ITERATIONS = 80
 TOLERANCE = 1e-10
 STEP_BACK = 0.9995
+PROXIMAL = 1e-8
+REFINE = 1
 
 
 class NotConverged(RuntimeError):
@@ -183,20 +185,20 @@ def minimise(task: Task) -> tuple[Array, tuple[Array, Array, Array]]:
     x = np.where(free, 0.5 * (task.lower + task.upper), task.lower)
     y = (np.zeros_like(task.balance), np.zeros_like(task.storage), np.zeros(task.balance.shape[::2]))
     scale = 1.0 + np.abs(task.cost).max(axis=1, keepdims=True)
-    low, high = np.where(free, scale * 0.1, 0.0), np.where(free, scale * 0.1, 0.0)
+    # distances to the bounds are kept on their own: the difference x - bound would lose its last digits
+    points = [x, np.where(free, x - task.lower, 1.0), np.where(free, task.upper - x, 1.0)]
+    points += [np.where(free, 0.1 * scale, 0.0), np.where(free, 0.1 * scale, 0.0)]
     todo = np.arange(len(x))
     for _ in range(ITERATIONS):
         part = _take(task, todo)
-        state = (x[todo], tuple(a[todo] for a in y), low[todo], high[todo])
-        new, worst = _step(part, free[todo], *state)
-        done = worst <= TOLERANCE
-        going = todo[~done]
-        if not len(going):
+        energy, stored, inside = (a[todo] for a in y)
+        new, moved, worst = _step(part, free[todo], [a[todo] for a in points], (energy, stored, inside))
+        going = worst > TOLERANCE
+        if not going.any():
             return x, y
-        x[going], low[going], high[going] = (a[~done] for a in (new[0], new[2], new[3]))
-        for old, fresh in zip(y, new[1], strict=True):
-            old[going] = fresh[~done]
-        todo = going
+        todo = todo[going]
+        for old, fresh in zip((*points, *y), (*new, *moved), strict=True):
+            old[todo] = fresh[going]
     raise NotConverged(
         f"{len(todo)} of {len(x)} follower problems stopped at a residual of {worst.max():.1e} after {ITERATIONS} "
         f"iterations (allowed {TOLERANCE:.0e}); check the scales of prices ($/kWh) and energies (kWh)."
@@ -208,58 +210,60 @@ def _take(task: Task, which: NDArray[np.intp]) -> Task:
     return Task(task.block.take(which), *(a[which] for a in fields))
 
 
-State = tuple[Array, tuple[Array, Array, Array], Array, Array]
+Rows = tuple[Array, Array, Array]
 
 
 def _step(
-    task: Task, free: NDArray[np.bool_], x: Array, y: tuple[Array, Array, Array], low: Array, high: Array
-) -> tuple[State, Array]:
-    """One predictor-corrector step; also the residual of the point it starts from."""
+    task: Task, free: NDArray[np.bool_], points: list[Array], y: Rows
+) -> tuple[list[Array], tuple[Array, ...], Array]:
+    """One predictor-corrector step from x, its distances to the bounds and their multipliers; and the residual there."""
     block = task.block
-    below = np.where(free, x - task.lower, 1.0)
-    above = np.where(free, task.upper - x, 1.0)
+    x, below, above, low, high = points
     balance, storage, internal = block.rows(x)
     primal = (task.balance - balance, task.storage - storage, -internal)
     dual = np.where(free, task.cost + task.curvature * x - block.columns(*y) - low + high, 0.0)
     count = np.maximum(2 * free.sum(axis=1), 1)
     gap = (below * low + above * high).sum(axis=1) / count
-    worst = np.maximum(_largest(dual), np.maximum.reduce([_largest(r) for r in primal]) / (1.0 + _largest(x)))
-    worst = np.maximum(worst, gap)
+    infeasible = np.maximum.reduce([_largest(r) for r in primal]) / (1.0 + _largest(x))
+    worst = np.maximum.reduce([_largest(dual), infeasible, 0.1 * gap * count])  # 1e-9 $ a day in all
 
-    theta = np.where(free, 1.0 / (task.curvature + low / below + high / above), 0.0)
+    weight = np.where(free, task.curvature + PROXIMAL + low / below + high / above, 1.0)
+    theta = np.where(free, 1.0 / weight, 0.0)
     normal = _Normal(block, theta)
 
-    def direction(target_low: Array, target_high: Array) -> tuple[Array, tuple[Array, Array, Array], Array, Array]:
-        pull = -dual + np.where(free, target_low / below - target_high / above, 0.0)
+    def direction(target_low: Array, target_high: Array) -> tuple[Array, list[Array], Array, Array]:
+        pull = target_low / below - target_high / above - dual
         needed = block.rows(theta * pull)
-        dy = normal.solve(*(r - n for r, n in zip(primal, needed, strict=True)))
-        dx = theta * (pull + block.columns(*dy))
-        return dx, dy, np.where(free, (target_low - low * dx) / below, 0.0), np.where(
-            free, (target_high + high * dx) / above, 0.0
-        )
+        rest = [r - n for r, n in zip(primal, needed, strict=True)]
+        dy = [np.zeros_like(r) for r in rest]
+        for _ in range(1 + REFINE):
+            more = normal.solve(rest[0], rest[1], rest[2])
+            dy = [a + b for a, b in zip(dy, more, strict=True)]
+            made = block.rows(theta * block.columns(more[0], more[1], more[2]))
+            rest = [r - a for r, a in zip(rest, made, strict=True)]
+        dx = theta * (pull + block.columns(dy[0], dy[1], dy[2]))
+        return dx, dy, (target_low - low * dx) / below, (target_high + high * dx) / above
 
-    dx, _, dlow, dhigh = direction(-low * below, -high * above)
-    ap, ad = _length(below, above, dx, free), _length(low, high, dlow, free, dhigh)
-    after = ((below + ap * dx) * (low + ad * dlow) + (above - ap * dx) * (high + ad * dhigh)) * free
-    centre = (np.clip(after.sum(axis=1) / count / np.maximum(gap, 1e-300), 0.0, 1.0) ** 3 * gap)[:, None]
+    dx, dy, dlow, dhigh = direction(-low * below, -high * above)
+    size = _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh))
+    after = ((below + size * dx) * (low + size * dlow) + (above - size * dx) * (high + size * dhigh)) * free
+    centre = (np.clip(after.sum(axis=1) / count / np.maximum(gap, 1e-300), 0.0, 1.0) ** 3 * gap)[:, None] * free
     dx, dy, dlow, dhigh = direction(centre - low * below - dx * dlow, centre - high * above + dx * dhigh)
-    ap = STEP_BACK * _length(below, above, dx, free)
-    ad = STEP_BACK * _length(low, high, dlow, free, dhigh)
-    ap = ad = np.minimum(ap, ad)  # one length: with curvature the dual residual mixes both
-    step = ad[:, :, None]
-    moved = tuple(a + (step if a.ndim == 3 else ad) * b for a, b in zip(y, dy, strict=True))
-    return (x + ap * dx, (moved[0], moved[1], moved[2]), low + ad * dlow, high + ad * dhigh), worst
+    # one length for both sides: with curvature the dual residual mixes them
+    size = np.minimum(1.0, STEP_BACK * _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh)))
+    moved = tuple(a + size.reshape(-1, *[1] * (a.ndim - 1)) * b for a, b in zip(y, dy, strict=True))
+    change = (dx, dx, -dx, dlow, dhigh)
+    return [a + size * b * free for a, b in zip(points, change, strict=True)], moved, worst
 
 
 def _largest(a: Array) -> Array:
     return np.abs(a.reshape(len(a), -1)).max(axis=1, initial=0.0)
 
 
-def _length(first: Array, second: Array, down: Array, free: NDArray[np.bool_], other: Array | None = None) -> Array:
-    """Longest step in [0, 1] that keeps first + a * down and second + a * other positive; other = -down if None."""
-    across = -down if other is None else other
-    most = np.ones(len(first))
-    for value, change in ((first, down), (second, across)):
+def _length(free: NDArray[np.bool_], *pairs: tuple[Array, Array]) -> Array:
+    """Longest step in [0, 1 / STEP_BACK] that keeps value + step * change >= 0 for all pairs, [B, 1]."""
+    most = np.full(len(free), 1.0 / STEP_BACK)
+    for value, change in pairs:
         shrinks = free & (change < 0.0)
         ratio = np.where(shrinks, value / np.where(shrinks, -change, 1.0), np.inf)
         most = np.minimum(most, ratio.min(axis=1))

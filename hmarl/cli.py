@@ -50,7 +50,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show where in the code an 
 
 
 @app.command()
-def run(  # noqa: PLR0917 - options of a command line, read by name
+def run(
     study: StudyName,
     arm: Arms = None,
     settings: Settings = None,

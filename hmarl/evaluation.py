@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from hmarl.policies.base import Learner, Seen
-from retail.game import Game, Outcome, State
+from retail.game import Game
+from retail.state import Outcome, State
 from retail.streams import stream
 from retail.tariff import Tariff
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -122,7 +123,7 @@ class StackedMLP(nn.Module):
     def __init__(self, groups: int, sizes: tuple[int, ...], generator: torch.Generator, last: float = 1.0) -> None:
         super().__init__()
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for i, (a, b) in enumerate(pairwise(sizes)):
             gain = last if i == len(sizes) - 2 else 2**0.5
             layers = [_orthogonal(a, b, generator) * gain for _ in range(groups)]
             self.weights.append(nn.Parameter(torch.stack(layers)))

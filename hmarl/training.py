@@ -109,7 +109,9 @@ def train(
                 "lower the learning rate or the noise."
             )
         if (k + 1) % evaluate_every == 0 or k == updates - 1:
-            row["training_cost_per_day"] = float(play(ground.game, learner, ground.days, tariff, ground.arrival).cost.mean())
+            row["training_cost_per_day"] = float(
+                play(ground.game, learner, ground.days, tariff, ground.arrival).cost.mean()
+            )
         rows.append(row)
         report("training", (k + 1) / updates)
     return rows

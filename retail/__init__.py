@@ -28,12 +28,12 @@ _PUBLIC = {
     "Community": "retail.community",
     "Game": "retail.game",
     "Orders": "retail.orders",
-    "Outcome": "retail.game",
+    "Outcome": "retail.state",
     "Pairs": "retail.orders",
-    "State": "retail.game",
+    "State": "retail.state",
     "Tariff": "retail.tariff",
     "Trades": "retail.orders",
-    "parallel_env": "retail.parallel_env",
+    "parallel_env": "retail.pettingzoo_env",
 }
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from retail.community import Battery as Battery
     from retail.community import Community as Community
     from retail.game import Game as Game
-    from retail.game import Outcome as Outcome
-    from retail.game import State as State
     from retail.orders import Orders as Orders
     from retail.orders import Pairs as Pairs
     from retail.orders import Trades as Trades
-    from retail.parallel_env import parallel_env as parallel_env
+    from retail.pettingzoo_env import parallel_env as parallel_env
+    from retail.state import Outcome as Outcome
+    from retail.state import State as State
     from retail.tariff import Tariff as Tariff
 
 
@@ -83,5 +83,19 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'retail' has no attribute {name!r}")
 
 
-__all__ = ["AUCTIONS", "SOURCES", "Auction", "Battery", "Community", "Game", "Orders", "Outcome", "Pairs", "State",
-           "Tariff", "Trades", "auction", "parallel_env"]
+__all__ = [
+    "AUCTIONS",
+    "SOURCES",
+    "Auction",
+    "Battery",
+    "Community",
+    "Game",
+    "Orders",
+    "Outcome",
+    "Pairs",
+    "State",
+    "Tariff",
+    "Trades",
+    "auction",
+    "parallel_env",
+]

@@ -235,7 +235,10 @@ def _mistakes(c: Community) -> list[str]:
     for field in fields(c.battery):
         value = getattr(c.battery, field.name)
         if tuple(value.shape) != (n,):
-            return [*found, f"Battery {field.name} has shape {tuple(value.shape)}; it needs one value per prosumer, {n}."]
+            return [
+                *found,
+                f"Battery {field.name} has shape {tuple(value.shape)}; it needs one value per prosumer, {n}.",
+            ]
     found += _battery_mistakes(c.names, c.battery)
     if not 0 <= c.warm_up < max(table[0] // c.steps, 1):
         found.append(f"warm_up is {c.warm_up} days; it must leave at least one of the {table[0] // c.steps} days.")
@@ -255,10 +258,10 @@ def _battery_mistakes(names: tuple[str, ...], b: Battery) -> list[str]:
         ("wear_quadratic", b.wear_quadratic < 0, "$/kWh²", "at least 0"),
     )
     found = []
-    for name, bad, unit, allowed in rules:
+    for name, outside, unit, allowed in rules:
         value = getattr(b, name)
-        bad = bad | ~torch.isfinite(value)
-        if bool(bad.any()):
-            who = int(bad.nonzero()[0])
+        wrong = outside | ~torch.isfinite(value)
+        if bool(wrong.any()):
+            who = int(wrong.nonzero()[0])
             found.append(f"Battery {name} of {names[who]} is {float(value[who])} {unit}; it must be {allowed}.")
     return found

@@ -78,9 +78,7 @@ def at_meter(store_change: Tensor, battery: Battery) -> Tensor:
     Tensor [..., N] kWh
         + = drawn from the meter.
     """
-    return torch.where(
-        store_change > 0, store_change / battery.eta_charge, store_change * battery.eta_discharge
-    )
+    return torch.where(store_change > 0, store_change / battery.eta_charge, store_change * battery.eta_discharge)
 
 
 def wear(store_change: Tensor, battery: Battery, step_hours: float) -> Tensor:

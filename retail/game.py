@@ -14,6 +14,7 @@ from retail.community import Community
 from retail.devices import at_meter, feasible_range, self_consumption, wear
 from retail.observation import PRICE_SCALE, Observer, Public
 from retail.orders import NANO_PER_TICK_WH, Orders, Trades
+from retail.state import Outcome, State
 from retail.tariff import TICKS_PER_UNIT, Tariff
 
 StorageEnd = Literal["restore", "value", "carry"]
@@ -24,87 +25,6 @@ NANO = 1_000_000_000
 
 class GameError(ValueError):
     """A game that cannot be played as asked; the message says what, its value and what is allowed."""
-
-
-@dataclass(frozen=True)
-class State:
-    """Where B parallel days stand before a step.
-
-    Attributes
-    ----------
-    step : int
-        Step of the day, 0..T; T means over.
-    days : Tensor [B] int64
-        Day of the community that each row plays.
-    tariff : Tariff [B, T]
-        Prices of these days.
-    arrival : Tensor [B, T, N] int64 or None
-        Order of arrival in each step's auction; by position when None.
-    stored : Tensor [B, N] kWh
-        Stored energy.
-    last_wh, last_cash : Tensor [B, N] int64 Wh, nano-currency
-        Own trade of the step before.
-    exogenous : Tensor [T, B, N, F] float32
-        Features that no action changes.
-    """
-
-    step: int
-    days: Tensor
-    tariff: Tariff
-    arrival: Tensor | None
-    stored: Tensor
-    last_wh: Tensor
-    last_cash: Tensor
-    exogenous: Tensor = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one step did; all Tensor [B, N].
-
-    Attributes
-    ----------
-    net : kWh
-        At the meter, + = import.
-    store_change : kWh
-        Executed, store side, + = charge.
-    order_tick : int64 ticks
-        Limit price of the order.
-    trade_wh, trade_cash : int64 Wh, nano-currency
-        Peer-to-peer trade, + = bought, paid; sums over N are exactly 0.
-    fee_cash : int64 nano-currency
-        Network fee on peer-to-peer energy, paid by the buyer.
-    grid : kWh
-        Rest that settles at the tariff, + = import.
-    bill : $
-        Cash cost: peers, fee, grid.
-    wear : $
-        Non-cash cost of wear.
-    shortfall : $
-        Charge for a store that did not return to its start, last step only.
-    end_value : $
-        Value of the change of stored energy over the day under ``storage_end: value``, last step only (+ = gain).
-    reward : $
-        What a learner maximises; see ``Game.reward``.
-    """
-
-    net: Tensor
-    store_change: Tensor
-    order_tick: Tensor
-    trade_wh: Tensor
-    trade_cash: Tensor
-    fee_cash: Tensor
-    grid: Tensor
-    bill: Tensor
-    wear: Tensor
-    shortfall: Tensor
-    end_value: Tensor
-    reward: Tensor
-
-    @property
-    def cost(self) -> Tensor:
-        """Everything that counts, Tensor [B, N] $: bill + wear + shortfall - end value."""
-        return self.bill + self.wear + self.shortfall - self.end_value
 
 
 @dataclass(frozen=True)
@@ -213,7 +133,9 @@ class Game:
         if tariff.steps != c.steps:
             raise GameError(f"The tariff has {tariff.steps} steps a day, the community {c.steps}; make them equal.")
         if batch and not 0 <= int(days.min()) <= int(days.max()) < c.days:
-            raise GameError(f"Days {int(days.min())}..{int(days.max())} asked of a community of {c.days} days (0-based).")
+            raise GameError(
+                f"Days {int(days.min())}..{int(days.max())} asked of a community of {c.days} days (0-based)."
+            )
         tariff = tariff.over(batch)
         start = c.battery.start.expand(batch, c.prosumers) if stored is None else stored
         zero = torch.zeros(batch, c.prosumers, dtype=torch.int64)
@@ -237,7 +159,9 @@ class Game:
         mean_size = size.mean()
         step = min(state.step, c.steps - 1)
         room = c.battery.capacity.clamp(min=1e-9)
-        offset = self_consumption(self.fixed(state) if state.step < c.steps else torch.zeros_like(state.stored), c.battery)
+        offset = self_consumption(
+            self.fixed(state) if state.step < c.steps else torch.zeros_like(state.stored), c.battery
+        )
         worth = state.last_wh * (NANO_PER_TICK_WH * PRICE_SCALE * TICKS_PER_UNIT)
         price = torch.where(worth == 0, 0.0, state.last_cash / torch.where(worth == 0, 1.0, worth))
         own = [
@@ -343,8 +267,8 @@ class Game:
         prices = state.tariff[:, state.step]
         tick, trades = self._trade(state, net, action, prices)
         fee_cash = trades.wh.clamp(min=0) * prices.fee[:, None] * NANO_PER_TICK_WH
-        grid = net - trades.wh / 1000
-        bill = (trades.cash + fee_cash) / NANO + _tariff_bill(grid, prices)
+        grid = net - trades.wh.double() / 1000
+        bill = (trades.cash + fee_cash).double() / NANO + _tariff_bill(grid, prices)
         after = replace(
             state, step=state.step + 1, stored=state.stored + change, last_wh=trades.wh, last_cash=trades.cash
         )
@@ -379,7 +303,7 @@ class Game:
         gain = after.stored - battery.start
         if self.storage_end == "value":
             return zero, gain * self.end_value
-        dearest = after.tariff.buy.amax(-1, keepdim=True) / TICKS_PER_UNIT
+        dearest = after.tariff.buy.amax(-1, keepdim=True).double() / TICKS_PER_UNIT
         missing = torch.where(gain < -1e-9, -gain, zero)
         return missing / battery.eta_charge * dearest, zero
 
@@ -395,5 +319,6 @@ class Game:
 
 def _tariff_bill(kwh: Tensor, prices: Tariff) -> Tensor:
     """Cost of energy at the tariff of one step, $; kwh [B, N], prices [B]."""
-    buy, sell = prices.buy[:, None] / TICKS_PER_UNIT, prices.sell[:, None] / TICKS_PER_UNIT
+    # Dividing integer tensors would give float32.
+    buy, sell = (p.double()[:, None] / TICKS_PER_UNIT for p in (prices.buy, prices.sell))
     return kwh.clamp(min=0) * buy + kwh.clamp(max=0) * sell

@@ -19,7 +19,16 @@ AHEAD = 3
 PRICE_SCALE = 0.25
 """$/kWh that count as 1 in the features."""
 
-OWN = ("net", "load", "pv", "expected_net", "expected_surplus", "expected_need", "expected_dear_need", "today_against_expected")
+OWN = (
+    "net",
+    "load",
+    "pv",
+    "expected_net",
+    "expected_surplus",
+    "expected_need",
+    "expected_dear_need",
+    "today_against_expected",
+)
 POOLED = ("expected_net", "expected_surplus", "expected_need", "expected_dear_need", "today_against_expected")
 PRIVATE = ("stored", "stored_above_start", "could_offset", "last_traded", "last_price")
 PUBLIC = ("last_volume", "last_volume_price")

@@ -75,16 +75,13 @@ def tabulate(system: System, bids: Sequence[Bid], voll: float) -> Book:
     value = np.array([np.zeros(hours) if b.price is None else b.price for b in bids], float).reshape(many, hours).T
     bus = np.array([system.buses.index(bid.bus) for bid in bids], int)
     fixed = np.where(elastic, 0.0, mw)
-    withdrawn, injected = np.maximum(system.load, 0.0), np.maximum(-system.load, 0.0)
-    np.add.at(withdrawn, (slice(None), bus), np.maximum(fixed, 0.0))
-    np.add.at(injected, (slice(None), bus), np.maximum(-fixed, 0.0))
     return Book(
         bus=bus,
         lower=np.where(elastic, np.minimum(mw, 0.0), mw),
         upper=np.where(elastic, np.maximum(mw, 0.0), mw),
         value=value,
-        withdrawn=withdrawn,
-        injected=injected,
+        withdrawn=np.maximum(system.load, 0.0) + system.by_bus(np.maximum(fixed, 0.0), bus),
+        injected=np.maximum(-system.load, 0.0) + system.by_bus(np.maximum(-fixed, 0.0), bus),
     )
 
 

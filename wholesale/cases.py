@@ -27,10 +27,8 @@ UNLIMITED_MVA = 1e10
 
 # A working day of a mixed residential and commercial area: night trough 0.60 to 0.65 of the peak, morning ramp,
 # evening peak at 19 h. Own round figures after the shape of published ISO load days.
-_DAILY = (
-    [0.68, 0.64, 0.62, 0.60, 0.61, 0.66, 0.76, 0.87, 0.93, 0.95, 0.96, 0.97]
-    + [0.96, 0.95, 0.94, 0.94, 0.96, 1.00, 1.04, 1.05, 1.01, 0.94, 0.85, 0.75]
-)  # fmt: skip
+_NIGHT_TO_NOON = [0.68, 0.64, 0.62, 0.60, 0.61, 0.66, 0.76, 0.87, 0.93, 0.95, 0.96, 0.97]
+_NOON_TO_NIGHT = [0.96, 0.95, 0.94, 0.94, 0.96, 1.00, 1.04, 1.05, 1.01, 0.94, 0.85, 0.75]
 
 
 def _shape(values: list[float]) -> np.ndarray:
@@ -40,7 +38,7 @@ def _shape(values: list[float]) -> np.ndarray:
 
 
 LOAD_SHAPES: MappingProxyType[str, np.ndarray] = MappingProxyType(
-    {"flat": _shape([1.0] * 24), "daily": _shape(_DAILY)}
+    {"flat": _shape([1.0] * 24), "daily": _shape(_NIGHT_TO_NOON + _NOON_TO_NIGHT)}
 )
 """Hourly multipliers [24] of a load, by name; hour 0 begins at midnight."""
 
@@ -89,7 +87,7 @@ def from_pypower(name: str, table: str) -> System:
     bus = data["bus"][data["bus"][:, BUS_TYPE] != ISOLATED]
     branch = data["branch"][data["branch"][:, BR_STATUS] > 0]
     running = np.flatnonzero(data["gen"][:, GEN_STATUS] > 0)
-    units = tuple(_unit(g + 1, data["gen"][g], data["gencost"][g]) for g in running)
+    units = tuple(_unit(g + 1, data["gen"][g], data["gencost"][g]) for g in running.tolist())
     lines = tuple(_line(k + 1, row) for k, row in enumerate(branch))
     buses = tuple(_name(number) for number in bus[:, BUS_I])
     return System(name, buses, units, lines, bus[:, PD], bus[:, GS], float(data["baseMVA"]))

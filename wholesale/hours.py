@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wholesale.solve import Program, SolverError
+from wholesale.solve import Infeasible, Program, SolverError
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,15 @@ class Changes:
     priced: np.ndarray
     cost: np.ndarray
 
+    def at(self, hours: np.ndarray) -> Changes:
+        """Return the changes of some hours only (int [k])."""
+        hourly = ("right", "lower", "upper", "cost")
+        return replace(self, **{field: getattr(self, field)[hours] for field in hourly})
 
-def solve_hours(program: Program, changes: Changes, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+
+def solve_hours(
+    program: Program, changes: Changes, name: str, *, skip_infeasible: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Solve all hours in turn; each starts from the basis of the one before.
 
     Parameters
@@ -49,6 +56,8 @@ def solve_hours(program: Program, changes: Changes, name: str) -> tuple[np.ndarr
         T hours.
     name : str
         Name of the system, for messages.
+    skip_infeasible : bool
+        Write NaN for an hour without a feasible point instead of raising.
 
     Returns
     -------
@@ -74,6 +83,11 @@ def solve_hours(program: Program, changes: Changes, name: str) -> tuple[np.ndarr
             program.change_cost(changes.priced, changes.cost[t])
         try:
             solution = program.solve()
+        except Infeasible as error:
+            if not skip_infeasible:
+                raise Infeasible(f"Hour {t} of system {name!r}: {error}") from error
+            x[t], dual[t], objective[t] = np.nan, np.nan, np.nan
+            continue
         except SolverError as error:
             raise type(error)(f"Hour {t} of system {name!r}: {error}") from error
         x[t], dual[t], objective[t] = solution.x, solution.dual, solution.objective

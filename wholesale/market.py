@@ -49,7 +49,7 @@ class Bid:
             price = _hourly(self.price, f"$/MWh of bid {self.name!r}")
             if price.shape != self.mw.shape:
                 raise ValueError(
-                    f"Bid {self.name!r} has {len(self.mw)} hours of MW but {len(price)} of $/MWh; give one price per hour."
+                    f"Bid {self.name!r} has {len(self.mw)} hours of MW but {len(price)} of $/MWh; one price per hour."
                 )
             object.__setattr__(self, "price", price)
 
@@ -132,7 +132,9 @@ class Clearing:
             The clearing has lines but not their ends.
         """
         if len(self.ends) != len(self.lines):
-            raise ValueError(f"A clearing of {len(self.lines)} lines has {len(self.ends)} line ends; give both the same.")
+            raise ValueError(
+                f"A clearing of {len(self.lines)} lines has {len(self.ends)} line ends; give both the same."
+            )
         difference = self.lmp[:, self.ends[:, 1]] - self.lmp[:, self.ends[:, 0]]
         return np.asarray((self.flow * difference).sum(axis=1))
 

@@ -36,7 +36,7 @@ class Matrices:
     model : ConcreteModel
         The source; held because columns and rows are known by the identity of its objects.
     sign : float
-        +1 if the Pyomo model minimises, -1 if it maximises; `cost`, `hessian` and `offset` are already multiplied by it.
+        +1 if the Pyomo model minimises, -1 if it maximises; `cost`, `hessian` and `offset` already carry it.
     cost, lower, upper : ndarray [n]
         Linear cost and bounds of the columns.
     integer : ndarray [n] of bool

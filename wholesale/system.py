@@ -172,6 +172,12 @@ class System:
         c2, c1, c0 = self.cost.T
         return np.asarray((c2 * dispatch**2 + c1 * dispatch + c0).sum(axis=-1))
 
+    def by_bus(self, values: np.ndarray, bus: np.ndarray) -> np.ndarray:
+        """Sum values [..., k] that sit at the bus positions `bus` (int [k]) into [..., bus]; the unit stays."""
+        where = np.zeros((len(bus), len(self.buses)))
+        where[np.arange(len(bus)), bus] = 1.0
+        return np.asarray(values @ where)
+
     def with_load(self, load: np.ndarray) -> System:
         """Return this system with other loads: MW [T, bus] (or [bus] for one hour)."""
         return replace(self, loads=load)

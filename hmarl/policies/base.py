@@ -9,7 +9,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from retail.game import Game, State
+from retail.game import Game
+from retail.state import State
 
 Training = Literal["none", "tune", "on-policy"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hmarl.policies.base import Rollout, Seen, Spec, Training
 from retail.devices import self_consumption
-from retail.game import State
+from retail.state import State
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RuleBased:
 
     keep: tuple[float, ...] = (0.0, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
     level: tuple[float, ...] = (0.0, 0.5, 0.75, 1.0)
-    room: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5)
+    room: tuple[float, ...] = (0.0, 0.75, 1.5, 2.5)
     band: float = 0.1
 
     def start(self, spec: Spec) -> RuleTrader:

@@ -66,7 +66,9 @@ class Ausgrid:
         chosen = self.customers or known
         first = table.groupby("customer")["capacity_kw"].first()
         channels = ("GC", "CL") if self.controlled_load else ("GC",)
-        load = sum((_channel(table, c, chosen, window, path) for c in channels), np.zeros((len(window.clock), len(chosen))))
+        load = sum(
+            (_channel(table, c, chosen, window, path) for c in channels), np.zeros((len(window.clock), len(chosen)))
+        )
         pv = _channel(table, "GG", chosen, window, path)
         kwp = np.array([round(float(first[c]), 3) for c in chosen])
         return Profiles(tuple(str(c) for c in chosen), load, pv, kwp, (path,))
@@ -99,9 +101,7 @@ def locate(data: Path | None, relative: str) -> Path:
     return path
 
 
-def _channel(
-    table: pd.DataFrame, channel: str, customers: tuple[int, ...], window: Window, path: Path
-) -> np.ndarray:
+def _channel(table: pd.DataFrame, channel: str, customers: tuple[int, ...], window: Window, path: Path) -> np.ndarray:
     rows = table[table["channel"] == channel]
     # float32 in the file: 0.206 reads 0.20600000; the meter's resolution is 1 Wh.
     wide = rows.pivot_table(index="timestamp", columns="customer", values="kwh", observed=True, aggfunc="first")
@@ -139,7 +139,9 @@ def cut(wide: pd.DataFrame, window: Window, where: str) -> np.ndarray:
         raise DataError(f"{where}: time stamp {index[place + 1]} comes twice or out of order; sort and deduplicate.")
     source = int(np.median(np.diff(index.to_numpy()).astype("timedelta64[m]").astype(int))) if len(index) > 1 else 0
     if source == 0 or window.step_minutes % source:
-        raise DataError(f"{where}: steps of {source} min cannot be summed to {window.step_minutes} min; change the step.")
+        raise DataError(
+            f"{where}: steps of {source} min cannot be summed to {window.step_minutes} min; change the step."
+        )
     clock = pd.DatetimeIndex(Window(window.start, window.days, source, window.zone).clock)
     absent = clock.difference(index)
     if len(absent):

@@ -121,9 +121,7 @@ def _standard_time(window: Window) -> pd.DatetimeIndex:
     return (middle - min(offsets)).tz_localize("UTC")
 
 
-def _clear_sky(
-    window: Window, latitude: float, longitude: float, azimuth: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _clear_sky(window: Window, latitude: float, longitude: float, azimuth: NDArray[np.float64]) -> NDArray[np.float64]:
     """Clear-sky irradiance on roofs of 22 degrees, [H, N] kW/m²; azimuth counts from the equator side."""
     import pvlib  # noqa: PLC0415  half a second that only this source needs
 

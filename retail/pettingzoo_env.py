@@ -11,14 +11,15 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
-from retail.game import Game, State
+from retail.game import Game
+from retail.state import State
 from retail.streams import stream
 from retail.tariff import Tariff
 
 Array = NDArray[np.float32]
 
 
-class RetailEnv(ParallelEnv):  # type: ignore[misc]
+class RetailEnv(ParallelEnv):
     """One day of a game with B = 1; see ``parallel_env``."""
 
     metadata = {"name": "hmarl_retail_v0", "render_modes": []}  # noqa: RUF012  PettingZoo's own form
@@ -32,7 +33,7 @@ class RetailEnv(ParallelEnv):  # type: ignore[misc]
         self._rng = stream(0, "env")
         self._state: State | None = None
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019  PettingZoo asks for the same object each time
+    @functools.cache  # noqa: B019  PettingZoo asks for the same object each time
     def observation_space(self, agent: str) -> Box:
         """Box of the named features, float32, unbounded.
 
@@ -43,7 +44,7 @@ class RetailEnv(ParallelEnv):  # type: ignore[misc]
         """
         return Box(-np.inf, np.inf, (len(self.observation_names),), np.float32)
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019
+    @functools.cache  # noqa: B019
     def action_space(self, agent: str) -> Box:
         """Battery power and limit price, each in [-1, 1], float32.
 

@@ -1,0 +1,215 @@
+"""Decoupled upper bound on what any admissible tariff can earn, and the price that attains it.
+
+For every admissible price p and every optimal response, the leader's profit is the followers' cost v(p) less what the
+response costs them and the wholesale market; the latter is at least W, the followers' optimum if they faced wholesale
+prices (plus network charge and levies on imports) themselves. Hence profit(p) <= max v - W. v is concave in p and its
+gradient is the energy imported, so the maximum needs best responses only: no binaries, any number of followers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyomo.environ as pyo
+from pyomo.core.expr import LinearExpression
+
+from aggregator.portfolio import BestResponse, PortfolioError
+from aggregator.promise import profit_by_day
+from aggregator.prosumers import Array
+from aggregator.rules import PriceSet
+from wholesale.solve import Program
+
+LEVEL = 0.5
+
+
+@dataclass(frozen=True)
+class DecoupledBound:
+    """Upper bound of the leader's profit; all values in $/day for one community, means over the scenario days.
+
+    Attributes
+    ----------
+    price : array [T] $/kWh
+        Admissible buy price with the largest follower cost found (not on ticks).
+    value : float
+        The bound, from the cutting-plane model: valid even when the iteration stopped early.
+    first_best : float
+        W, own and wholesale cost of the followers if they faced wholesale prices.
+    best_price : array [T] $/kWh
+        Of all prices tried on the way, the one that earned the leader most.
+    best_profit : float
+        What it earned.
+    cuts : int
+        Best responses used.
+    gap : float
+        (bound - largest v(p) found + W) / |bound|: how far the iteration was from its end.
+    certified : bool
+        False where negative prices would pay the programs for wasting energy, which real stores cannot do.
+    """
+
+    price: Array
+    value: float
+    first_best: float
+    best_price: Array
+    best_profit: float
+    cuts: int
+    gap: float
+    certified: bool
+
+
+def decoupled_bound(
+    followers: BestResponse,
+    prices: PriceSet,
+    *,
+    sell: Array,
+    charges: Array,
+    wholesale: Array,
+    cuts: int = 60,
+    tolerance: float = 1e-4,
+) -> DecoupledBound:
+    """Maximise the followers' cost over admissible prices by a level bundle method.
+
+    Parameters
+    ----------
+    followers : BestResponse
+        D scenario days, T steps.
+    prices : PriceSet
+        Admissible buy prices.
+    sell : array [T] $/kWh
+        Feed-in price, at or below the lowest admissible buy price. It may exceed the wholesale price.
+    charges : array [T] $/kWh
+        Network charge and levies on imports, >= 0; they are not the leader's income.
+    wholesale : array [D, T] $/kWh
+        Price of the leader's own purchases.
+    cuts : int
+        Most best responses to use, at least 1.
+    tolerance : float
+        Relative gap of the bound at which to stop.
+
+    Returns
+    -------
+    DecoupledBound
+
+    Raises
+    ------
+    PortfolioError
+        If a charge is negative or ``cuts`` is below 1.
+    """
+    charges = np.asarray(charges, dtype=np.float64)
+    if (charges < 0.0).any():
+        raise PortfolioError(f"network + levy is {charges.min():g} $/kWh at a step; a bound needs charges >= 0.")
+    if cuts < 1:
+        raise PortfolioError(f"cuts is {cuts}; give at least 1 best response.")
+    first_best = followers.solve(wholesale + charges, wholesale).mean
+    price = prices.clip(prices.high)
+    model = _Master(prices)
+    best_cost, best_profit, value = -np.inf, -np.inf, np.inf
+    centre = best_price = price
+    used = 0
+    while used < cuts:
+        response = followers.solve(price, sell)
+        used += 1
+        profit = float(profit_by_day(response, price - charges, sell, wholesale).mean())
+        if profit > best_profit:
+            best_price, best_profit = price, profit
+        if response.mean > best_cost:
+            centre, best_cost = price, response.mean
+        slope = response.total_importing.mean(axis=0)
+        model.add(response.mean - float(slope @ price), slope)
+        value = min(value, model.maximise())
+        if value - best_cost <= tolerance * max(abs(value - first_best), 1e-6):
+            break
+        price = model.nearest(centre, best_cost + LEVEL * (value - best_cost))
+    bound = value - first_best
+    return DecoupledBound(
+        price=centre,
+        value=bound,
+        first_best=first_best,
+        best_price=best_price,
+        best_profit=best_profit,
+        cuts=used,
+        gap=(value - best_cost) / max(abs(bound), 1e-12),
+        certified=not followers.portfolio.may_burn(sell),
+    )
+
+
+class _Master:
+    """The cutting-plane model of v over admissible prices: its maximum, and the nearest price above a level.
+
+    Coefficients of a compiled program cannot change, so each cut compiles the small Pyomo model afresh (a few
+    milliseconds); both questions of one iteration are asked of the same compiled program by index.
+    """
+
+    def __init__(self, prices: PriceSet) -> None:
+        self._prices = prices
+        self._cuts: list[tuple[float, Array]] = []
+        self._program: Program
+        self._where: dict[str, Any] = {}
+
+    def add(self, constant: float, slope: Array) -> None:
+        """Add v(p) <= constant + slope @ p."""
+        self._cuts.append((constant, slope))
+        model = self._model()
+        self._program = Program.compile(model)
+        self._where = {name: self._program.columns(getattr(model, name)) for name in ("price", "cost", "distance")}
+        self._where |= {name: self._program.rows(getattr(model, name)) for name in ("over", "under")}
+
+    def _model(self) -> Any:
+        prices, steps = self._prices, len(self._prices.low)
+        m = pyo.ConcreteModel("cutting planes")
+        m.T, m.K = pyo.RangeSet(0, steps - 1), pyo.RangeSet(0, len(self._cuts) - 1)
+        m.price = pyo.Var(m.T, bounds=lambda _, t: (float(prices.low[t]), float(prices.high[t])))
+        m.cost = pyo.Var()
+        m.distance = pyo.Var(m.T, domain=pyo.NonNegativeReals)
+        variables = [*m.price.values(), m.cost]
+
+        def cut(_: Any, k: int) -> Any:
+            constant, slope = self._cuts[k]
+            return LinearExpression(constant=0.0, linear_coefs=[*(-slope), 1.0], linear_vars=variables) <= constant
+
+        m.cut = pyo.Constraint(m.K, rule=cut)
+        # |price - centre| <= distance; the centre sits in the row limits
+        m.over = pyo.Constraint(m.T, rule=lambda _, t: m.price[t] - m.distance[t] <= 0.0)
+        m.under = pyo.Constraint(m.T, rule=lambda _, t: m.price[t] + m.distance[t] >= 0.0)
+        limit_prices(m, prices)
+        m.goal = pyo.Objective(expr=-m.cost)
+        return m
+
+    def maximise(self) -> float:
+        """Largest value of the model: an upper bound of v on the admissible prices."""
+        free = np.full(len(self._where["over"]), np.inf)
+        self._program.change_rows(self._where["over"], -free, free)
+        self._program.change_rows(self._where["under"], -free, free)
+        return -self._program.solve().objective
+
+    def nearest(self, centre: Array, level: float) -> Array:
+        """The price nearest to a centre (sum of distances) at which the model reaches a level."""
+        program, where = self._program, self._where
+        free = np.full(len(centre), np.inf)
+        program.change_rows(where["over"], -free, centre)
+        program.change_rows(where["under"], centre, free)
+        program.change_cost(where["cost"], np.zeros(1))
+        program.change_bounds(where["cost"], np.full(1, level), np.full(1, np.inf))
+        program.change_cost(where["distance"], np.ones(len(centre)))
+        price = program.solve().x[where["price"]]
+        return np.clip(price, self._prices.low, self._prices.high)
+
+
+def limit_prices(model: Any, prices: PriceSet) -> None:
+    """Add the cap on the mean price and the ramp to a Pyomo model with ``model.price`` over ``model.T``.
+
+    Parameters
+    ----------
+    model : pyomo ConcreteModel
+        Its ``price[t]`` already carries the box.
+    prices : PriceSet
+    """
+    steps = len(prices.low)
+    if prices.mean_cap is not None:
+        model.mean_cap = pyo.Constraint(expr=sum(model.price[t] for t in model.T) <= prices.mean_cap * steps)
+    if prices.ramp is not None:
+        pairs = pyo.RangeSet(1, steps - 1)
+        model.ramp = pyo.Constraint(
+            pairs, rule=lambda _, t: (-prices.ramp, model.price[t] - model.price[t - 1], prices.ramp)
+        )

@@ -1,0 +1,188 @@
+"""What a leader sees, what it offers and what every leader must be able to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aggregator.meter import Meter
+from aggregator.prosumers import Array, Portfolio
+from aggregator.rules import LeaderError, PriceSet, TariffRules
+from retail.tariff import Tariff
+
+__all__ = [
+    "INFORMATION",
+    "Leader",
+    "LeaderError",
+    "Offer",
+    "PriceSet",
+    "TariffRules",
+    "View",
+    "check_information",
+]
+
+INFORMATION = ("perfect", "forecast", "last-day")
+"""Information sets a leader may declare; results carry the one that was used."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A tariff for the coming days and what the leader expects of it.
+
+    Attributes
+    ----------
+    leader : str
+        Name of the leader in the table.
+    information : str
+        Information set it used, one of ``INFORMATION``.
+    tariff : Tariff ([T] or [D_all, T])
+        On ticks.
+    promised : float or None $/day
+        Profit for one community that the leader expects at exactly this tariff: mean over its scenario days with the
+        followers' own best response; None if its picture cannot price the tariff.
+    bound : float or None $/day
+        Certified upper bound of the profit of any admissible tariff in the leader's picture.
+    gap : float or None
+        ``(bound - promised) / |bound|``.
+    method : str
+        How the tariff was found, and every compromise made on the way.
+    """
+
+    leader: str
+    information: str
+    tariff: Tariff
+    promised: float | None
+    bound: float | None = None
+    gap: float | None = None
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """All a leader knows when it makes an offer.
+
+    Attributes
+    ----------
+    round : int
+        Round of the coordinator, from 0.
+    rules : TariffRules
+        What it may offer.
+    portfolio : Portfolio
+        Its picture of the followers on D scenario days.
+    lmp_per_mwh : array [D, T] $/MWh
+        Its forecast of the wholesale price at its bus on these days.
+    meter : Meter
+        Units and replication.
+    last : Offer or None
+        Its last offer.
+    profit : float or None $/day
+        Delivered by ``last``, for one community.
+    seed : int
+        For leaders that draw random numbers.
+
+    Raises
+    ------
+    LeaderError
+        If shapes do not fit each other.
+    """
+
+    round: int
+    rules: TariffRules
+    portfolio: Portfolio
+    lmp_per_mwh: Array
+    meter: Meter
+    last: Offer | None = None
+    profit: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        lmp = np.array(self.lmp_per_mwh, dtype=np.float64)
+        shape = (self.portfolio.days, self.portfolio.steps)
+        mistakes = []
+        if lmp.shape not in (shape, shape[1:]):
+            mistakes.append(f"lmp_per_mwh has shape {lmp.shape}; give [D, T] = {list(shape)} $/MWh.")
+        elif not np.isfinite(lmp).all():
+            mistakes.append("lmp_per_mwh holds a value that is not finite; give $/MWh at every step.")
+        if self.rules.steps != shape[1]:
+            mistakes.append(f"the default tariff has {self.rules.steps} steps, the followers {shape[1]}; use one length.")
+        if mistakes:
+            raise LeaderError("The leader's view cannot be used. " + " ".join(mistakes))
+        object.__setattr__(self, "lmp_per_mwh", np.broadcast_to(lmp, shape))
+
+    @property
+    def wholesale_price(self) -> Array:
+        """Forecast wholesale price, array [D, T] $/kWh."""
+        return self.meter.to_per_kwh(self.lmp_per_mwh)
+
+    def over(self, days: NDArray[np.intp]) -> View:
+        """The same view on some of its scenario days.
+
+        Parameters
+        ----------
+        days : array of int [D']
+            Positions in the day axis.
+
+        Returns
+        -------
+        View
+        """
+        return replace(self, portfolio=self.portfolio.over(days), lmp_per_mwh=self.lmp_per_mwh[days])
+
+
+@runtime_checkable
+class Leader(Protocol):
+    """A pricing strategy: a frozen dataclass of its parameters with these three members."""
+
+    @property
+    def information(self) -> str:
+        """Information set, one of ``INFORMATION``."""
+        ...
+
+    def offer(self, view: View) -> Offer:
+        """Choose a tariff.
+
+        Parameters
+        ----------
+        view : View
+
+        Returns
+        -------
+        Offer
+        """
+        ...
+
+    def bid(self, forecast_kwh: Array) -> Array:
+        """Day-ahead position for one community.
+
+        Parameters
+        ----------
+        forecast_kwh : array [D, T] kWh per step
+            Forecast net load at gate closure, + = import.
+
+        Returns
+        -------
+        array [D, T] kWh per step
+            Bought day-ahead, + = import.
+        """
+        ...
+
+
+def check_information(leader: str, information: str) -> None:
+    """Refuse an unknown information set.
+
+    Parameters
+    ----------
+    leader : str
+        Name for the message.
+    information : str
+
+    Raises
+    ------
+    LeaderError
+        If it is not one of ``INFORMATION``.
+    """
+    if information not in INFORMATION:
+        raise LeaderError(f"Leader {leader!r} has information {information!r}; give one of {', '.join(INFORMATION)}.")

@@ -1,0 +1,231 @@
+"""Best responses of a portfolio of followers to a tariff, day by day, under exactly the game's costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from aggregator.day_batch import DayBatch
+from aggregator.day_program import Day, DayProgram
+from aggregator.pools import Group, Pool, pools
+from aggregator.prosumers import STORAGE_ENDS, Array, Portfolio, PortfolioError
+
+__all__ = ["STORAGE_ENDS", "BestResponse", "Portfolio", "PortfolioError", "Response", "as_days", "optimum"]
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the followers do at a tariff and what it costs them; costs: + = paid.
+
+    Attributes
+    ----------
+    cost : array [D] (pooled) or [D, N] $/day
+        Bill at the tariff plus own cost; the follower optimum v(p).
+    own : array, same shape $/day
+        The part that is not the bill: wear, minus the value of energy left in the store, plus peer-to-peer fees.
+    importing, exporting : array [D, T] (pooled) or [D, N, T] kWh per step
+        Energy bought from and sold to the tariff, >= 0. ``importing`` is the gradient of ``cost`` in the buy price.
+    net : array [D, T] kWh per step
+        Net load of the community, + = import.
+    store_change : array [D, N, T] kWh per step
+        Change of the stored energy, store-side, + = charge.
+    wear : array [D] $/day
+        Linear and quadratic wear of all stores.
+    mean : float $/day
+        Weighted mean over days of the cost of all followers.
+    """
+
+    cost: Array
+    own: Array
+    importing: Array
+    exporting: Array
+    net: Array
+    store_change: Array
+    wear: Array
+    mean: float
+
+    @property
+    def total_importing(self) -> Array:
+        """Energy bought from the tariff by all followers, array [D, T] kWh per step."""
+        return self.importing if self.importing.ndim == 2 else self.importing.sum(axis=1)
+
+    @property
+    def total_exporting(self) -> Array:
+        """Energy sold to the tariff by all followers, array [D, T] kWh per step."""
+        return self.exporting if self.exporting.ndim == 2 else self.exporting.sum(axis=1)
+
+
+class BestResponse:
+    """The followers' optimum as a function of the tariff; models are compiled once, on first use.
+
+    Linear followers (no quadratic wear) are solved day by day in HiGHS from the last basis; quadratic ones all days at
+    once by ``aggregator.interior``. A new object starts cold, so that its answers depend on its own calls only.
+
+    Parameters
+    ----------
+    portfolio : Portfolio
+    merge : bool
+        Whether equal batteries behind one balance are solved as one, which is exact.
+    """
+
+    def __init__(self, portfolio: Portfolio, *, merge: bool = True) -> None:
+        self.portfolio = portfolio
+        self.pools = pools(portfolio, merge=merge)
+        self._solvers: dict[tuple[tuple[Group, ...], int], DayProgram | DayBatch] = {}
+
+    def days(self, pool: Pool, buy: Array, sell: Array) -> Sequence[Day]:
+        """Optimal schedules of one pool.
+
+        Parameters
+        ----------
+        pool : Pool
+            One of ``self.pools``.
+        buy, sell : array [D, T] $/kWh
+            ``buy >= sell``.
+
+        Returns
+        -------
+        sequence of Day
+            One per day.
+        """
+        fixed = pool.fixed_kwh
+        meters, steps = fixed.shape[1], fixed.shape[2]
+        if not pool.groups and meters == 1:
+            return [_idle(fixed[d], buy[d], sell[d]) for d in range(len(fixed))]
+        quadratic = any(one.wear_quadratic > 0.0 for one in pool.groups)
+        key = (pool.groups, meters)
+        if key not in self._solvers:
+            kind = DayBatch if quadratic else DayProgram
+            self._solvers[key] = kind(pool.groups, meters, steps, pool.fee, pool.storage_end)
+        solver = self._solvers[key]
+        if isinstance(solver, DayBatch):
+            return solver.solve(fixed, buy, sell)
+        return [solver.solve(fixed[d], buy[d], sell[d]) for d in range(len(fixed))]
+
+    def solve(self, buy: ArrayLike, sell: ArrayLike, *, weights: ArrayLike | None = None) -> Response:
+        """Best response to a tariff.
+
+        Parameters
+        ----------
+        buy, sell : array_like [T] or [D, T] $/kWh
+            Prices of imported and exported energy, ``buy >= sell`` at every step.
+        weights : array_like [D], optional
+            Weights of the days in ``Response.mean``; default 1 / D each.
+
+        Returns
+        -------
+        Response
+
+        Raises
+        ------
+        PortfolioError
+            If a shape does not fit, a price is not finite or a step has ``buy < sell``.
+        """
+        portfolio = self.portfolio
+        buy, sell = as_days(portfolio, buy, "buy"), as_days(portfolio, sell, "sell")
+        if (buy < sell).any():
+            day, step = np.unravel_index(int(np.argmin(buy - sell)), buy.shape)
+            raise PortfolioError(
+                f"The buy price {buy[day, step]:g} $/kWh is below the sell price {sell[day, step]:g} $/kWh on day {day}, "
+                f"step {step}: buying and selling at once would earn without end; keep buy >= sell."
+            )
+        found = [(pool, self.days(pool, buy, sell)) for pool in self.pools]
+        return _assemble(portfolio, found, buy, sell, weights)
+
+
+def optimum(portfolio: Portfolio, buy: ArrayLike, sell: ArrayLike, *, weights: ArrayLike | None = None) -> Response:
+    """Best response of a portfolio to one tariff; for many tariffs keep a ``BestResponse``.
+
+    Parameters
+    ----------
+    portfolio : Portfolio
+    buy, sell : array_like [T] or [D, T] $/kWh
+        ``buy >= sell`` at every step.
+    weights : array_like [D], optional
+        Weights of the days in ``Response.mean``; default 1 / D each.
+
+    Returns
+    -------
+    Response
+
+    Raises
+    ------
+    PortfolioError
+        See ``BestResponse.solve``.
+    """
+    return BestResponse(portfolio).solve(buy, sell, weights=weights)
+
+
+def as_days(portfolio: Portfolio, price: ArrayLike, name: str) -> Array:
+    """A price as [D, T].
+
+    Parameters
+    ----------
+    portfolio : Portfolio
+        Says D and T.
+    price : array_like [T] or [D, T] $/kWh
+    name : str
+        For the message.
+
+    Returns
+    -------
+    array [D, T] $/kWh
+
+    Raises
+    ------
+    PortfolioError
+        If the shape does not fit or a value is not finite.
+    """
+    value = np.asarray(price, dtype=np.float64)
+    shape = (portfolio.days, portfolio.steps)
+    if value.shape not in ((portfolio.steps,), shape):
+        raise PortfolioError(f"The {name} price has shape {value.shape}; give [T] = [{shape[1]}] or [D, T] = {list(shape)}.")
+    if not np.isfinite(value).all():
+        raise PortfolioError(f"The {name} price holds a value that is not finite; give $/kWh at every step.")
+    return np.broadcast_to(value, shape)
+
+
+def _idle(fixed: Array, buy: Array, sell: Array) -> Day:
+    none = np.zeros((0, fixed.shape[1]))
+    value = np.where(fixed > 0.0, buy, sell)
+    return Day(np.maximum(fixed, 0.0), np.maximum(-fixed, 0.0), 0.0 * fixed, none, none, none, value, none)
+
+
+def _assemble(
+    portfolio: Portfolio,
+    found: list[tuple[Pool, Sequence[Day]]],
+    buy: Array,
+    sell: Array,
+    weights: ArrayLike | None,
+) -> Response:
+    days, steps = buy.shape
+    importing, exporting = np.zeros((days, len(found), steps)), np.zeros((days, len(found), steps))
+    wear, own = np.zeros((days, len(found))), np.zeros((days, len(found)))
+    store_change = np.zeros((days, portfolio.prosumers, steps))
+    for k, (pool, schedule) in enumerate(found):
+        for d, day in enumerate(schedule):
+            importing[d, k], exporting[d, k] = day.imports.sum(axis=0), day.exports.sum(axis=0)
+            own[d, k] = pool.fee * day.bought.sum()
+            for one, who, gain, loss in zip(pool.groups, pool.members, day.gain, day.loss, strict=True):
+                worn = one.wear_linear * (gain + loss) + one.wear_quadratic / 2.0 * (gain**2 + loss**2)
+                wear[d, k] += worn.sum()
+                store_change[d, who] = (gain - loss) / one.size
+                if pool.storage_end == "value":
+                    own[d, k] -= one.end_value * (gain - loss).sum()
+    own += wear
+    cost = own + np.einsum("dt,dkt->dk", buy, importing) - np.einsum("dt,dkt->dk", sell, exporting)
+    weight = np.full(days, 1.0 / days) if weights is None else np.asarray(weights, dtype=np.float64)
+    one_balance = portfolio.pooled
+    return Response(
+        cost=cost[:, 0] if one_balance else cost,
+        own=own[:, 0] if one_balance else own,
+        importing=importing[:, 0] if one_balance else importing,
+        exporting=exporting[:, 0] if one_balance else exporting,
+        net=(importing - exporting).sum(axis=1),
+        store_change=store_change,
+        wear=wear.sum(axis=1),
+        mean=float(weight @ cost.sum(axis=1)),
+    )

@@ -1,0 +1,211 @@
+"""From played days to money: bid at gate closure, day-ahead and real-time clearing, one ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hmarl.evaluation import Played
+from hmarl.world import Exchange, World
+from retail.forecast import mean_of_last_days
+
+if TYPE_CHECKING:
+    from aggregator.ledger import Ledger
+
+    from wholesale.market import Clearing
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Played days with their wholesale side.
+
+    Attributes
+    ----------
+    played : Played
+        The retail side, D days.
+    forecast, bid : array [D, T] kWh
+        Net load of one community as expected at gate closure, and the day-ahead position taken on it.
+    day_ahead, real_time : Clearing or None
+        Of the D * T steps; None without a wholesale market.
+    lmp, real_time_lmp : array [D, T] $/MWh
+        Prices at the aggregator's bus; 0 without a wholesale market.
+    ledger : Ledger
+        Who paid whom, D * T steps, checked to sum to zero.
+    """
+
+    played: Played
+    forecast: Array
+    bid: Array
+    day_ahead: Clearing | None
+    real_time: Clearing | None
+    lmp: Array
+    real_time_lmp: Array
+    ledger: Ledger
+
+    @property
+    def profit(self) -> Array:
+        """Delivered profit of the aggregator by day, for one community, array [D] $."""
+        return self.ledger.profit.reshape(self.lmp.shape).sum(axis=1)
+
+
+def expected_net(world: World, played: Played) -> Array:
+    """What the leader expects of the community at gate closure, by its declared information set.
+
+    Parameters
+    ----------
+    world : World
+        Its leader declares ``perfect``, ``forecast`` (mean of the last seven metered days) or ``last-day``.
+    played : Played
+        Days in order of time.
+
+    Returns
+    -------
+    array [D, T] kWh
+        Net load of one community; before anything was metered, the expected net load without batteries.
+    """
+    if world.leader.information == "perfect":
+        return played.net.numpy()
+    window = 7 if world.leader.information == "forecast" else 1
+    expected = mean_of_last_days(played.net, window)
+    expected[0] = world.game.observer.expected[played.days[0]].sum(-1)
+    return expected.numpy()
+
+
+def clear(exchange: Exchange, world: World, kwh: Array) -> Clearing:
+    """Clear the wholesale market with the communities' net load.
+
+    Parameters
+    ----------
+    exchange : Exchange
+        Market, system of one day and bus.
+    world : World
+        Its meter turns kWh of one community into MW of all.
+    kwh : array [D, T] kWh
+        Net load of one community.
+
+    Returns
+    -------
+    Clearing
+        Of D * T steps, $/MWh and MW.
+    """
+    from wholesale.market import Bid  # noqa: PLC0415
+
+    days = kwh.shape[0]
+    loads = np.tile(exchange.system.loads, (days, 1))
+    bid = Bid(bus=exchange.bus, mw=world.meter.to_mw(kwh.reshape(-1)))
+    return exchange.market.clear(exchange.system.with_load(loads), [bid])
+
+
+def settle_days(world: World, played: Played) -> Settled:
+    """Bid, clear day-ahead, clear real time, and settle everything in one ledger.
+
+    Parameters
+    ----------
+    world : World
+        Leader, market, meter.
+    played : Played
+        Days in order of time.
+
+    Returns
+    -------
+    Settled
+        With a checked ledger.
+
+    Raises
+    ------
+    LedgerError
+        If any step does not sum to zero over all accounts.
+    """
+    from aggregator.ledger import settle  # noqa: PLC0415
+
+    forecast = expected_net(world, played)
+    bid = world.leader.bid(forecast)
+    shape = forecast.shape
+    day_ahead = real_time = None
+    lmp = real_lmp = np.zeros(shape)
+    if world.exchange is not None:
+        day_ahead = clear(world.exchange, world, bid)
+        real_time = clear(world.exchange, world, played.net.numpy())
+        lmp = day_ahead.price(world.exchange.bus).reshape(shape)
+        real_lmp = real_time.price(world.exchange.bus).reshape(shape)
+    o, tariff = played.outcome, played.tariff
+    ledger = settle(
+        trade_cash=_flat(o.trade_cash),
+        fee_cash=_flat(o.fee_cash),
+        grid_kwh=_flat(o.grid),
+        shortfall=_flat(o.shortfall),
+        energy=tariff.energy.reshape(-1).numpy(),
+        network=tariff.network.reshape(-1).numpy(),
+        levy=tariff.levy.reshape(-1).numpy(),
+        sell=tariff.sell.reshape(-1).numpy(),
+        names=world.game.community.names,
+        meter=world.meter,
+        bus=None if world.exchange is None else world.exchange.bus,
+        bid_mw=world.meter.to_mw(bid.reshape(-1)),
+        day_ahead=day_ahead,
+        real_time=real_time,
+    )
+    ledger.check()
+    return Settled(played, forecast, bid, day_ahead, real_time, lmp, real_lmp, ledger)
+
+
+def _flat(x: torch.Tensor) -> NDArray[np.generic]:
+    return x.flatten(0, 1).numpy()
+
+
+def first_prices(world: World, days: torch.Tensor) -> Array:
+    """Wholesale prices before anything was played: cleared with the expected net load without batteries.
+
+    Parameters
+    ----------
+    world : World
+        Market and meter.
+    days : Tensor [D] int64
+        Days of the community.
+
+    Returns
+    -------
+    array [D, T] $/MWh
+        Price at the aggregator's bus; 0 without a wholesale market.
+    """
+    expected = world.game.observer.expected[days].sum(-1).numpy()
+    if world.exchange is None:
+        return np.zeros(expected.shape)
+    return clear(world.exchange, world, expected).price(world.exchange.bus).reshape(expected.shape)
+
+
+def select(settled: Settled, rows: NDArray[np.int64]) -> Settled:
+    """Some of the days, their ledger and clearings included.
+
+    Parameters
+    ----------
+    settled : Settled
+        D days.
+    rows : array of int
+        Positions of days.
+
+    Returns
+    -------
+    Settled
+        The same figures for these days only (kWh, $, $/MWh).
+    """
+    index = torch.from_numpy(np.asarray(rows))
+    p = settled.played
+    outcome = replace(p.outcome, **{k: v[index] for k, v in vars(p.outcome).items()})
+    played = Played(p.days[index], p.tariff[index], outcome, p.stored[index])
+    steps = (np.asarray(rows)[:, None] * settled.lmp.shape[1] + np.arange(settled.lmp.shape[1])).reshape(-1)
+    return replace(
+        settled,
+        played=played,
+        forecast=settled.forecast[rows],
+        bid=settled.bid[rows],
+        lmp=settled.lmp[rows],
+        real_time_lmp=settled.real_time_lmp[rows],
+        ledger=settled.ledger.select(steps),
+    )

@@ -1,0 +1,147 @@
+"""One arm with one seed, from the study to its tables."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hmarl.arm import Arm
+from hmarl.benchmark import community_optimum, no_battery, tuned_rule
+from hmarl.coordinator import Coordinator, Iterate
+from hmarl.evaluation import play
+from hmarl.settlement import Settled, select, settle_days
+from hmarl.tables import agents_table, iterations_table, steps_table, tariffs_table, trades_table, training_table
+from hmarl.world import World, build
+
+Report = Callable[[str, float], None]
+
+
+class BoundBroken(RuntimeError):
+    """A run below the perfect-foresight optimum of its community: the costs of the two differ, nothing is trusted."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one simulation leaves behind; decided by arm, seed and data alone.
+
+    Attributes
+    ----------
+    frames : dict of DataFrame
+        Tables by file name, units in the column names.
+    checkpoint : bytes
+        State of the learners.
+    certificate : dict
+        Convergence, promised and delivered profit, yardsticks, invariants.
+    measures : dict of float
+        Name in ``hmarl.measures.MEASURES`` -> value.
+    data_files : list of Path
+        Data files that were read.
+    """
+
+    frames: dict[str, pd.DataFrame]
+    checkpoint: bytes
+    certificate: dict[str, Any]
+    measures: dict[str, float]
+    data_files: list[Path]
+
+
+def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
+    """Run one arm with one seed.
+
+    Parameters
+    ----------
+    arm : Arm
+        Resolved.
+    seed : int
+        Of all named streams.
+    data : Path or None
+        Folder with real data.
+    report : callable
+        Gets a label and the share done, 0..1.
+
+    Returns
+    -------
+    Result
+        Headline figures are means over the judged (held-out) days, of one community.
+
+    Raises
+    ------
+    BoundBroken
+        If a judged day costs less than the perfect-foresight optimum of the community.
+    """
+    report("reading data", 0.0)
+    world = build(arm, seed, data)
+    iterates = list(Coordinator(world, report=lambda label, share: report(label, 0.02 + 0.88 * share)))
+    last = iterates[-1]
+    report("held-out days", 0.92)
+    everything = torch.unique(torch.cat([world.training, world.judged]))
+    learner = world.policy.start(world.spec)
+    learner.load(last.learners)
+    settled = settle_days(world, play(world.game, learner, everything, last.tariff, world.arrival))
+    rows = np.flatnonzero(np.isin(everything.numpy(), world.judged.numpy()))
+    judged = select(settled, rows)
+    report("yardsticks", 0.95)
+    yardsticks = _yardsticks(world, last, judged)
+    held_out = np.isin(everything.numpy(), world.judged.numpy()) & ~np.isin(everything.numpy(), world.training.numpy())
+    frames = {
+        "iterations": iterations_table(iterates),
+        "tariffs": tariffs_table(iterates),
+        "steps": steps_table(world, settled, held_out),
+        "agents": agents_table(world, settled, held_out),
+        "trades": trades_table(world, settled),
+        "training": training_table(iterates),
+    }
+    measures = _measures(last, judged, yardsticks)
+    certificate = last.certificate | {"yardsticks_per_day": yardsticks, "judged_days": len(rows)}
+    buffer = io.BytesIO()
+    torch.save(last.learners, buffer)
+    report("done", 1.0)
+    return Result(frames, buffer.getvalue(), certificate, measures, list(world.files))
+
+
+def _yardsticks(world: World, last: Iterate, judged: Settled) -> dict[str, float]:
+    """Costs of the community on judged days at the arm's final tariff, $ a day, wear included."""
+    days, tariff = world.judged, last.tariff
+    optimum = community_optimum(world.game, days, tariff)
+    cost = judged.played.cost.numpy()
+    slack = 1e-4 * np.maximum(np.abs(optimum), 1.0)
+    below = cost < optimum - slack if world.game.terminates else np.array([cost.mean() < (optimum - slack).mean()])
+    if below.any():
+        worst = int(np.argmin(cost - optimum))
+        raise BoundBroken(
+            f"Arm {world.arm.name}, seed {world.seed}: day {int(days[worst])} costs the community {cost[worst]:.6f} $, "
+            f"less than its perfect-foresight optimum {optimum[worst]:.6f} $; please report this as a fault."
+        )
+    rule = tuned_rule(world.ground, world.spec.clusters, tariff, world.seed)
+    return {
+        "no_battery": float(no_battery(world.game, days, tariff, world.arrival).cost.mean()),
+        "tuned_rule": float(play(world.game, rule, days, tariff, world.arrival).cost.mean()),
+        "followers": float(cost.mean()),
+        "community_optimum": float(optimum.mean()),
+    }
+
+
+def _measures(last: Iterate, judged: Settled, yardsticks: dict[str, float]) -> dict[str, float]:
+    outcome, hours = judged.played.outcome, 24 / judged.lmp.shape[1]
+    days = len(judged.lmp)
+    traded = float(outcome.trade_wh.clamp(min=0).sum()) / 1000
+    imported = float(outcome.grid.clamp(min=0).sum())
+    gap = yardsticks["tuned_rule"] - yardsticks["community_optimum"]
+    share = 100 * (yardsticks["tuned_rule"] - yardsticks["followers"]) / gap if gap > 1e-9 else float("nan")
+    return {
+        "aggregator_profit": float(judged.profit.mean()),
+        "promised_profit": float("nan") if last.offer.promised is None else float(last.offer.promised),
+        "community_cost": float(judged.played.cost.mean()),
+        "community_bill": float(judged.played.bill.mean()),
+        "peak_kw": float(judged.played.net.max()) / hours,
+        "p2p_share": 100 * traded / (traded + imported) if traded + imported > 0 else 0.0,
+        "p2p_kwh": traded / days,
+        "share_T_LP": share,
+    }

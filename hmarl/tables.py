@@ -1,0 +1,231 @@
+"""Results as tables: one row per round, step, home and day, trade, update; every unit in its column name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hmarl.coordinator import Iterate
+from hmarl.settlement import Settled
+from hmarl.world import World
+
+NANO = 1e-9
+
+
+def timestamps(world: World, days: NDArray[np.int64]) -> pd.DatetimeIndex:
+    """Start of each step at the zone's standard offset, so that every day has the same number of steps.
+
+    Parameters
+    ----------
+    world : World
+        Its community has the clock.
+    days : array [D] int
+        Days of the community.
+
+    Returns
+    -------
+    DatetimeIndex [D * T]
+        Time-zone aware, fixed offset.
+    """
+    c = world.game.community
+    clock = pd.DatetimeIndex(c.clock.reshape(c.days, c.steps)[days].reshape(-1))
+    zone = ZoneInfo(c.zone)
+    year = clock[0].year
+    offsets = [pd.Timestamp(year=year, month=m, day=1, tz=zone).utcoffset() or timedelta(0) for m in (1, 7)]
+    return clock.tz_localize(timezone(min(offsets)))
+
+
+def iterations_table(iterates: Sequence[Iterate]) -> pd.DataFrame:
+    """One row per round; profits in $/day of one community over training days.
+
+    Parameters
+    ----------
+    iterates : sequence of Iterate
+        Rounds of a run.
+
+    Returns
+    -------
+    DataFrame
+        round, leader, method, information, promised, delivered, bound, mean buy price, changes, converged, reason.
+    """
+    rows = [
+        {
+            "round": it.k,
+            "leader": it.offer.leader,
+            "method": it.offer.method,
+            "information": it.offer.information,
+            "promised_profit_per_day": it.offer.promised,
+            "delivered_profit_per_day": it.delivered,
+            "bound_of_picture_per_day": it.offer.bound,
+            "gap_of_picture_ratio": it.offer.gap,
+            "community_cost_per_day": float(it.settled.played.cost.mean()),
+            "mean_buy_per_kwh": float(it.tariff.buy_price.mean()),
+            "mean_lmp_per_mwh": float(it.settled.lmp.mean()),
+            "price_change_per_kwh": it.price_change,
+            "cost_change_ratio": it.cost_change,
+            "episodes": it.episodes,
+            "converged": it.converged,
+            "reason": it.reason,
+        }
+        for it in iterates
+    ]
+    floats = ["promised_profit_per_day", "bound_of_picture_per_day", "gap_of_picture_ratio"]
+    return pd.DataFrame(rows).astype(dict.fromkeys(floats, "float64"))
+
+
+def tariffs_table(iterates: Sequence[Iterate]) -> pd.DataFrame:
+    """Prices in force by round and step of the day (means over days where they differ by day).
+
+    Parameters
+    ----------
+    iterates : sequence of Iterate
+        Rounds of a run.
+
+    Returns
+    -------
+    DataFrame
+        round, step, buy, sell, network, levy, fee in $/kWh.
+    """
+    frames = []
+    for it in iterates:
+        t = it.tariff
+        parts = {"buy": t.buy, "sell": t.sell, "network": t.network, "levy": t.levy, "fee": t.fee}
+        columns = {f"{k}_per_kwh": v.double().reshape(-1, t.steps).mean(0).numpy() * 1e-5 for k, v in parts.items()}
+        frames.append(pd.DataFrame({"round": it.k, "step": np.arange(t.steps), **columns}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def steps_table(world: World, settled: Settled, held_out: NDArray[np.bool_]) -> pd.DataFrame:
+    """One row per step: energy and prices of the community, MW of all replicas, and every account of the ledger.
+
+    Parameters
+    ----------
+    world : World
+        Clock and meter.
+    settled : Settled
+        D days.
+    held_out : array [D] bool
+        Whether a day was held out.
+
+    Returns
+    -------
+    DataFrame
+        Accounts are in $ of the step for all replicas together, + = paid; each row sums to zero.
+    """
+    played, steps = settled.played, settled.lmp.shape[1]
+    ledger, homes = settled.ledger, world.game.community.prosumers
+    table = pd.DataFrame(
+        {
+            "timestamp": timestamps(world, played.days.numpy()),
+            "held_out": np.repeat(held_out, steps),
+            "net_kwh": played.net.numpy().reshape(-1),
+            "forecast_kwh": settled.forecast.reshape(-1),
+            "bid_kwh": settled.bid.reshape(-1),
+            "traded_kwh": played.outcome.trade_wh.clamp(min=0).sum(-1).numpy().reshape(-1) / 1000,
+            "buy_per_kwh": played.tariff.buy_price.reshape(-1),
+            "sell_per_kwh": played.tariff.sell_price.reshape(-1),
+            "lmp_day_ahead_per_mwh": settled.lmp.reshape(-1),
+            "lmp_real_time_per_mwh": settled.real_time_lmp.reshape(-1),
+            "metered_mw": world.meter.to_mw(played.net.numpy().reshape(-1)),
+            "prosumers_paid": ledger.nano[:, :homes].sum(axis=1) * NANO,
+        }
+    )
+    for position, account in enumerate(ledger.accounts[homes:], start=homes):
+        table[f"{account}_paid"] = ledger.nano[:, position] * NANO
+    return table
+
+
+def agents_table(world: World, settled: Settled, held_out: NDArray[np.bool_]) -> pd.DataFrame:
+    """One row per home and day of one community.
+
+    Parameters
+    ----------
+    world : World
+        Names and clock.
+    settled : Settled
+        D days.
+    held_out : array [D] bool
+        Whether a day was held out.
+
+    Returns
+    -------
+    DataFrame
+        Bill in cash, wear, energy by counterpart; kWh and $ a day, + = bought, paid.
+    """
+    o, c = settled.played.outcome, world.game.community
+    days, homes = len(held_out), c.prosumers
+    date = timestamps(world, settled.played.days.numpy())[:: c.steps]
+    flows = {
+        "bill": o.bill + o.shortfall,
+        "wear": o.wear,
+        "shortfall": o.shortfall,
+        "cost": o.cost,
+        "net_kwh": o.net,
+        "grid_import_kwh": o.grid.clamp(min=0),
+        "grid_export_kwh": (-o.grid).clamp(min=0),
+        "bought_from_peers_kwh": o.trade_wh.clamp(min=0).double() / 1000,
+        "sold_to_peers_kwh": (-o.trade_wh).clamp(min=0).double() / 1000,
+        "paid_to_peers": o.trade_cash.double() * NANO,
+        "peer_fee": o.fee_cash.double() * NANO,
+        "charged_kwh": o.store_change.clamp(min=0),
+    }
+    return pd.DataFrame(
+        {
+            "day": date.repeat(homes),
+            "prosumer": np.tile(np.array(c.names), days),
+            "held_out": np.repeat(held_out, homes),
+            **{name: value.sum(1).numpy().reshape(-1) for name, value in flows.items()},
+        }
+    )
+
+
+def trades_table(world: World, settled: Settled) -> pd.DataFrame:
+    """Every peer-to-peer trade of a home in a step, exact.
+
+    Parameters
+    ----------
+    world : World
+        Names and clock.
+    settled : Settled
+        D days.
+
+    Returns
+    -------
+    DataFrame
+        timestamp, prosumer, Wh and nano-currency, + = bought, paid; both sum to zero in every step.
+    """
+    o, c = settled.played.outcome, world.game.community
+    wh, cash = o.trade_wh.flatten(0, 1).numpy(), o.trade_cash.flatten(0, 1).numpy()
+    row, home = np.nonzero(wh)
+    return pd.DataFrame(
+        {
+            "timestamp": timestamps(world, settled.played.days.numpy())[row],
+            "prosumer": np.array(c.names, dtype=object)[home],
+            "bought_wh": wh[row, home],
+            "paid_nano": cash[row, home],
+            "limit_price_per_kwh": o.order_tick.flatten(0, 1).numpy()[row, home] * 1e-5,
+        }
+    )
+
+
+def training_table(iterates: Sequence[Iterate]) -> pd.DataFrame:
+    """The training log of all rounds.
+
+    Parameters
+    ----------
+    iterates : sequence of Iterate
+        Rounds of a run.
+
+    Returns
+    -------
+    DataFrame
+        One row per update: round, episode, reward_per_day ($ per home), scalars of the learner, and where evaluated
+        the community's cost on training days ($ a day).
+    """
+    rows = [row for it in iterates for row in it.training]
+    return pd.DataFrame(rows) if rows else pd.DataFrame({"round": pd.Series(dtype="float64")})

@@ -1,0 +1,254 @@
+"""Everything that stays fixed while one arm of a study runs with one seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmarl.arm import Arm
+from hmarl.datafind import require
+from hmarl.evaluation import arrivals
+from hmarl.policies.base import Policy, Spec, portfolio_clusters
+from hmarl.sections import TariffRecipe
+from hmarl.sections import Wholesale as WholesaleSection
+from hmarl.training import Ground
+from retail.community import Battery, Community
+from retail.data import Window
+from retail.data.synthetic import evenly
+from retail.game import Game
+from retail.tariff import Tariff
+from retail.time_of_use import read_tariff, time_of_use
+
+if TYPE_CHECKING:
+    from aggregator.leader import Leader, TariffRules
+    from aggregator.meter import Meter
+    from wholesale.market import Market
+    from wholesale.system import System
+
+TARIFF_TABLE = "tariffs/tou_tariffs.csv"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The wholesale side of a study.
+
+    Attributes
+    ----------
+    market : Market
+        Clears MW at $/MWh.
+    system : System
+        Loads [T, bus] MW of one day.
+    bus : str
+        Where the aggregator withdraws.
+    """
+
+    market: Market
+    system: System
+    bus: str
+
+
+@dataclass(frozen=True)
+class World:
+    """One arm and seed, ready to run.
+
+    Attributes
+    ----------
+    arm : Arm
+        The resolved study of this arm.
+    seed : int
+        Seed of all named streams.
+    game : Game
+        Retail rules.
+    spec : Spec
+        For starting learners.
+    training, judged : Tensor int64
+        Days of the community (warm-up counted) that policies may learn from, and that headline figures use.
+    arrival : Tensor [community days, T, N] int64
+        Order of arrival, the same in every arm.
+    rules : TariffRules
+        Default tariff [community days, T] and what a leader may offer.
+    policy : Policy
+        Followers.
+    leader : Leader
+        Aggregator.
+    meter : Meter
+        Replication and length of a step.
+    exchange : Exchange or None
+        Wholesale market; None for a retail-only study.
+    files : tuple of Path
+        Data files that were read.
+    """
+
+    arm: Arm
+    seed: int
+    game: Game
+    spec: Spec
+    training: Tensor
+    judged: Tensor
+    arrival: Tensor
+    rules: TariffRules
+    policy: Policy
+    leader: Leader
+    meter: Meter
+    exchange: Exchange | None
+    files: tuple[Path, ...]
+
+    @property
+    def ground(self) -> Ground:
+        """Where learners train."""
+        return Ground(self.game, self.training, self.arrival)
+
+
+def build(arm: Arm, seed: int, data: Path | None) -> World:
+    """Read the data and make all parts of an arm.
+
+    Parameters
+    ----------
+    arm : Arm
+        Resolved.
+    seed : int
+        At least 0.
+    data : Path or None
+        Folder with real data.
+
+    Returns
+    -------
+    World
+        Same arm and seed, same world; arms of a study share homes, weather and arrivals.
+    """
+    from aggregator.meter import Meter  # noqa: PLC0415
+
+    community, files = _community(arm, seed, data)
+    days = torch.arange(community.days)
+    shift = arm.calendar.warm_up
+    training = days[[d + shift for d in arm.calendar.training_days]]
+    judged = days[[d + shift for d in arm.calendar.judged_days]]
+    rules = arm.game
+    game = Game(
+        community,
+        arm.auction.make(),
+        public=rules.public,
+        reward=rules.reward,
+        storage_end=rules.storage_end,
+        action=rules.action,
+        scale_days=training,
+    )
+    tariff, table = default_tariff(arm.tariff, community, data)
+    return World(
+        arm=arm,
+        seed=seed,
+        game=game,
+        spec=Spec(game, portfolio_clusters(game), seed),
+        training=training,
+        judged=judged,
+        arrival=arrivals(game, seed),
+        rules=_rules(arm.tariff, tariff),
+        policy=arm.followers.make(),
+        leader=arm.leader.make(),
+        meter=Meter(replication=arm.replication, step_hours=community.step_hours),
+        exchange=None if arm.wholesale is None else _exchange(arm.wholesale, community.step_minutes),
+        files=(*files, *table),
+    )
+
+
+def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, tuple[Path, ...]]:
+    calendar, homes = arm.calendar, arm.community
+    step = {96: 15, 48: 30, 24: 60}[calendar.steps]
+    window = Window(calendar.first, calendar.warm_up + calendar.days, step, calendar.zone)
+    profiles = homes.source.make().read(window, data, seed)
+    count, store = len(profiles.names), homes.store
+    battery = Battery.make(
+        count,
+        has=evenly(count, homes.battery),
+        min_kwh=store.min_kwh,
+        max_kwh=store.max_kwh,
+        power_kw=store.power_kw,
+        efficiency=store.efficiency,
+        start_kwh=store.start,
+        wear_linear=store.wear_linear,
+        wear_quadratic=store.wear_quadratic,
+    )
+    load, pv, kwp = (torch.from_numpy(x) for x in (profiles.load, profiles.pv, profiles.pv_kwp))
+    community = Community(
+        profiles.names, window.clock, calendar.zone, step, load, pv, battery, kwp, warm_up=calendar.warm_up
+    )
+    return community, profiles.files
+
+
+def default_tariff(recipe: TariffRecipe, community: Community, data: Path | None) -> tuple[Tariff, tuple[Path, ...]]:
+    """The regulated tariff of a study, for every day of its community.
+
+    Parameters
+    ----------
+    recipe : TariffRecipe
+        Section ``tariff``, $/kWh.
+    community : Community
+        Its clock decides the windows.
+    data : Path or None
+        Folder with the shared tariff table, for tariffs named by id.
+
+    Returns
+    -------
+    Tariff [community days, T]
+        In ticks; network charge and levies are parts of the buy price.
+    tuple of Path
+        Files that were read.
+    """
+    given: dict[str, Any] = {
+        "offpeak": recipe.offpeak,
+        "shoulder": recipe.shoulder,
+        "peak": recipe.peak,
+        "sell": recipe.sell,
+        "windows": recipe.windows,
+    }
+    files: tuple[Path, ...] = ()
+    if recipe.name == "flat":
+        given["windows"] = "flat"
+    elif recipe.name != "time-of-use":
+        path = require(data, TARIFF_TABLE)
+        row, files = read_tariff(path, recipe.name), (path,)
+        given = {key: row[key] if value is None else value for key, value in given.items()}
+    buy = time_of_use(community.clock, given["windows"], given["offpeak"], given["shoulder"], given["peak"])
+    through = recipe.network + recipe.levies
+    energy = buy.reshape(community.days, community.steps) - through
+    made = Tariff.make(energy=energy, sell=given["sell"], network=recipe.network, levy=recipe.levies, fee=recipe.fee)
+    return made, files
+
+
+def _rules(recipe: TariffRecipe, tariff: Tariff) -> TariffRules:
+    from aggregator.leader import TariffRules  # noqa: PLC0415
+
+    steps = tariff.steps
+    sell = tariff.sell_price.max(axis=0)
+    # Without limits of its own a study keeps leaders between what regulated customers earn and pay at most.
+    floor = (
+        np.full(steps, recipe.floor) if recipe.floor is not None else np.maximum(sell, recipe.network + recipe.levies)
+    )
+    ceiling = np.full(steps, recipe.ceiling if recipe.ceiling is not None else tariff.buy_price.max())
+    return TariffRules(
+        default=tariff,
+        floor=floor,
+        ceiling=ceiling,
+        sell=sell,
+        network=np.full(steps, recipe.network),
+        levy=np.full(steps, recipe.levies),
+        fee=recipe.fee,
+        average_cap=recipe.average_cap,
+        ramp=None,
+    )
+
+
+def _exchange(section: WholesaleSection, step_minutes: int) -> Exchange:
+    from wholesale import LOAD_SHAPES, case  # noqa: PLC0415
+
+    shape = np.repeat(np.asarray(LOAD_SHAPES[section.load_shape], dtype=np.float64), 60 // step_minutes)
+    system = case(section.case).over(shape)
+    if section.bus not in system.buses:
+        known = ", ".join(system.buses[:12]) + (", ..." if len(system.buses) > 12 else "")
+        raise ValueError(f"wholesale.bus: case {section.case} has no bus {section.bus!r}; its buses are {known}.")
+    return Exchange(section.market.make(), system, section.bus)

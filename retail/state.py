@@ -1,0 +1,90 @@
+"""Where parallel days of the retail game stand, and what one step did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from retail.tariff import Tariff
+
+
+@dataclass(frozen=True)
+class State:
+    """Where B parallel days stand before a step.
+
+    Attributes
+    ----------
+    step : int
+        Step of the day, 0..T; T means over.
+    days : Tensor [B] int64
+        Day of the community that each row plays.
+    tariff : Tariff [B, T]
+        Prices of these days.
+    arrival : Tensor [B, T, N] int64 or None
+        Order of arrival in each step's auction; by position when None.
+    stored : Tensor [B, N] kWh
+        Stored energy.
+    last_wh, last_cash : Tensor [B, N] int64 Wh, nano-currency
+        Own trade of the step before.
+    exogenous : Tensor [T, B, N, F] float32
+        Features that no action changes.
+    """
+
+    step: int
+    days: Tensor
+    tariff: Tariff
+    arrival: Tensor | None
+    stored: Tensor
+    last_wh: Tensor
+    last_cash: Tensor
+    exogenous: Tensor = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one step did; all Tensor [B, N].
+
+    Attributes
+    ----------
+    net : kWh
+        At the meter, + = import.
+    store_change : kWh
+        Executed, store side, + = charge.
+    order_tick : int64 ticks
+        Limit price of the order.
+    trade_wh, trade_cash : int64 Wh, nano-currency
+        Peer-to-peer trade, + = bought, paid; sums over N are exactly 0.
+    fee_cash : int64 nano-currency
+        Network fee on peer-to-peer energy, paid by the buyer.
+    grid : kWh
+        Rest that settles at the tariff, + = import.
+    bill : $
+        Cash cost: peers, fee, grid.
+    wear : $
+        Non-cash cost of wear.
+    shortfall : $
+        Charge for a store that did not return to its start, last step only.
+    end_value : $
+        Value of the change of stored energy over the day under ``storage_end: value``, last step only (+ = gain).
+    reward : $
+        What a learner maximises; see ``Game.reward``.
+    """
+
+    net: Tensor
+    store_change: Tensor
+    order_tick: Tensor
+    trade_wh: Tensor
+    trade_cash: Tensor
+    fee_cash: Tensor
+    grid: Tensor
+    bill: Tensor
+    wear: Tensor
+    shortfall: Tensor
+    end_value: Tensor
+    reward: Tensor
+
+    @property
+    def cost(self) -> Tensor:
+        """Everything that counts, Tensor [B, N] $: bill + wear + shortfall - end value."""
+        return self.bill + self.wear + self.shortfall - self.end_value
