@@ -1,1 +1,93 @@
-"""aggregator."""
+"""The aggregator between the two markets: leaders, follower model, bids, the one unit conversion and the ledger.
+
+Names are imported when they are first used, so that ``import aggregator`` stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aggregator.leader import Leader, LeaderError, Offer, TariffRules, View
+    from aggregator.ledger import Ledger, LedgerError, settle
+    from aggregator.meter import Meter
+    from aggregator.portfolio import BestResponse, Portfolio, Response, optimum
+
+LEADERS = {
+    "fixed": "aggregator.leaders.fixed:Fixed",
+    "mark-up": "aggregator.leaders.mark_up:MarkUp",
+    "stackelberg": "aggregator.leaders.stackelberg:Stackelberg",
+}
+"""Leaders by name; a new one is one file plus one line."""
+
+__all__ = [
+    "LEADERS",
+    "BestResponse",
+    "Leader",
+    "LeaderError",
+    "Ledger",
+    "LedgerError",
+    "Meter",
+    "Offer",
+    "Portfolio",
+    "Response",
+    "TariffRules",
+    "View",
+    "leader",
+    "optimum",
+    "settle",
+]
+
+_HOME = {
+    "BestResponse": "aggregator.portfolio",
+    "Leader": "aggregator.leader",
+    "LeaderError": "aggregator.leader",
+    "Ledger": "aggregator.ledger",
+    "LedgerError": "aggregator.ledger",
+    "Meter": "aggregator.meter",
+    "Offer": "aggregator.leader",
+    "Portfolio": "aggregator.portfolio",
+    "Response": "aggregator.portfolio",
+    "TariffRules": "aggregator.leader",
+    "View": "aggregator.leader",
+    "optimum": "aggregator.portfolio",
+    "settle": "aggregator.ledger",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'aggregator' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def leader(name: str, /, **parameters: Any) -> Leader:
+    """Make a leader from the table.
+
+    Parameters
+    ----------
+    name : str
+        A key of ``LEADERS``.
+    **parameters
+        Fields of that leader's dataclass.
+
+    Returns
+    -------
+    Leader
+
+    Raises
+    ------
+    LeaderError
+        If the name or a parameter is unknown.
+    """
+    from aggregator.rules import LeaderError  # noqa: PLC0415 - torch comes with it
+
+    if name not in LEADERS:
+        raise LeaderError(f"There is no leader {name!r}; choose one of {', '.join(sorted(LEADERS))}.")
+    module, _, kind = LEADERS[name].partition(":")
+    try:
+        made: Leader = getattr(import_module(module), kind)(**parameters)
+    except TypeError as error:
+        raise LeaderError(f"Leader {name!r} cannot be made: {error}.") from error
+    return made

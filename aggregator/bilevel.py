@@ -266,7 +266,7 @@ class SingleLevelModel:
             for variable, square, most in ((m.gain, m.gain_square, one.charge), (m.loss, m.loss_square, one.discharge)):
                 for at in (np.arange(TANGENTS) + 0.5) / TANGENTS * most:
                     for t in m.T:
-                        m.tangents.add(square[j, t] - 2.0 * float(at) * variable[j, t] >= -float(at) ** 2)
+                        m.tangents.add(square[j, t] - 2.0 * float(at) * variable[j, t] >= -(float(at) ** 2))
 
     def _profit(self, m: Any) -> Any:
         steps, last = range(len(self._sell)), len(self._sell) - 1
@@ -274,7 +274,9 @@ class SingleLevelModel:
         for k, (pool, d) in enumerate(self._cells):
             paid = self._charges + self._wholesale[d]
             total += sum(m.value[k, t] * float(pool.fixed_kwh[d, 0, t]) for t in steps)
-            total += sum(float(self._wholesale[d, t]) * m.exports[k, t] - float(paid[t]) * m.imports[k, t] for t in steps)
+            total += sum(
+                float(self._wholesale[d, t]) * m.exports[k, t] - float(paid[t]) * m.imports[k, t] for t in steps
+            )
         for j, store in enumerate(self._stores):
             one = store.one
             for t in steps:
@@ -361,7 +363,9 @@ class SingleLevelModel:
             x[self._col["is_import"][k]] = day.imports[0] > day.exports[0]
             x[self._col["is_export"][k]] = day.exports[0] > day.imports[0]
             for i in range(len(pool.groups)):
-                self._store_point(x, j, self._stores[j], value, (day.gain[i], day.loss[i], day.store[i]), day.store_value[i])
+                self._store_point(
+                    x, j, self._stores[j], value, (day.gain[i], day.loss[i], day.store[i]), day.store_value[i]
+                )
                 j += 1
         return x
 
@@ -374,7 +378,12 @@ class SingleLevelModel:
         later = np.append(mu[1:], mu[-1] if self._restore else one.end_value)
         margins = {
             "gain": (gain, 0.0, one.charge, one.wear_linear + one.wear_quadratic * gain + value / one.eta_charge - mu),
-            "loss": (loss, 0.0, one.discharge, one.wear_linear + one.wear_quadratic * loss - value * one.eta_discharge + mu),
+            "loss": (
+                loss,
+                0.0,
+                one.discharge,
+                one.wear_linear + one.wear_quadratic * loss - value * one.eta_discharge + mu,
+            ),
             "store": (level, one.store_min, one.store_max, mu - later),
         }
         x[self._col["mu"][j]] = mu

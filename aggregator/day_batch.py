@@ -84,7 +84,12 @@ class DayBatch:
         linear = self._column("wear_linear") * np.ones(stores)
         bend = self._column("wear_quadratic") * np.ones(stores)
         cost = [buy[:, None] * per_meter, -sell[:, None] * per_meter, linear, linear, self._end_cost * np.ones(stores)]
-        upper = [most_in, most_out, self._column("charge") * np.ones(stores), self._column("discharge") * np.ones(stores)]
+        upper = [
+            most_in,
+            most_out,
+            self._column("charge") * np.ones(stores),
+            self._column("discharge") * np.ones(stores),
+        ]
         upper.append(self._store_high * np.ones(stores))
         lower = [0 * per_meter, 0 * per_meter, np.zeros(stores), np.zeros(stores), self._store_low * np.ones(stores)]
         curve = [0 * per_meter, 0 * per_meter, bend, bend, np.zeros(stores)]

@@ -55,9 +55,7 @@ def day_model(groups: tuple[Group, ...], meters: int, steps: int, *, exchange: b
     behind: list[list[int]] = [[j for j, one in enumerate(groups) if one.meter == i] for i in range(meters)]
 
     def balance(_: Any, i: int, t: int) -> Any:
-        flexible = sum(
-            m.gain[j, t] / groups[j].eta_charge - m.loss[j, t] * groups[j].eta_discharge for j in behind[i]
-        )
+        flexible = sum(m.gain[j, t] / groups[j].eta_charge - m.loss[j, t] * groups[j].eta_discharge for j in behind[i])
         inside = m.bought[i, t] - m.sold[i, t] if exchange else 0.0
         return m.imports[i, t] - m.exports[i, t] + inside - flexible == 0.0
 

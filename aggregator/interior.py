@@ -216,7 +216,7 @@ Rows = tuple[Array, Array, Array]
 def _step(
     task: Task, free: NDArray[np.bool_], points: list[Array], y: Rows
 ) -> tuple[list[Array], tuple[Array, ...], Array]:
-    """One predictor-corrector step from x, its distances to the bounds and their multipliers; and the residual there."""
+    """One predictor-corrector step from x, its distances to the bounds and their multipliers; the residual there."""
     block = task.block
     x, below, above, low, high = points
     balance, storage, internal = block.rows(x)

@@ -107,7 +107,9 @@ class View:
         elif not np.isfinite(lmp).all():
             mistakes.append("lmp_per_mwh holds a value that is not finite; give $/MWh at every step.")
         if self.rules.steps != shape[1]:
-            mistakes.append(f"the default tariff has {self.rules.steps} steps, the followers {shape[1]}; use one length.")
+            mistakes.append(
+                f"the default tariff has {self.rules.steps} steps, the followers {shape[1]}; use one length."
+            )
         if mistakes:
             raise LeaderError("The leader's view cannot be used. " + " ".join(mistakes))
         object.__setattr__(self, "lmp_per_mwh", np.broadcast_to(lmp, shape))

@@ -100,7 +100,8 @@ def _pool(portfolio: Portfolio, prosumers: NDArray[np.intp], meters: NDArray[np.
             key = (float(meter), *(float(getattr(portfolio, name)[n]) for name in BATTERY))
             alike.setdefault(key if merge else (*key, float(n)), []).append(int(n))
     fixed = np.zeros((portfolio.days, int(meters.max()) + 1, portfolio.steps))
-    np.add.at(fixed, (slice(None), meters), portfolio.fixed_kwh[:, prosumers])
+    for n, meter in zip(prosumers, meters, strict=True):
+        fixed[:, meter] += portfolio.fixed_kwh[:, n]
     return Pool(
         fixed_kwh=fixed,
         groups=tuple(_group(key, len(who)) for key, who in alike.items()),

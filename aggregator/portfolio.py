@@ -129,7 +129,7 @@ class BestResponse:
         if (buy < sell).any():
             day, step = np.unravel_index(int(np.argmin(buy - sell)), buy.shape)
             raise PortfolioError(
-                f"The buy price {buy[day, step]:g} $/kWh is below the sell price {sell[day, step]:g} $/kWh on day {day}, "
+                f"The buy price {buy[day, step]:g} is below the sell price {sell[day, step]:g} $/kWh on day {day}, "
                 f"step {step}: buying and selling at once would earn without end; keep buy >= sell."
             )
         found = [(pool, self.days(pool, buy, sell)) for pool in self.pools]
@@ -182,7 +182,9 @@ def as_days(portfolio: Portfolio, price: ArrayLike, name: str) -> Array:
     value = np.asarray(price, dtype=np.float64)
     shape = (portfolio.days, portfolio.steps)
     if value.shape not in ((portfolio.steps,), shape):
-        raise PortfolioError(f"The {name} price has shape {value.shape}; give [T] = [{shape[1]}] or [D, T] = {list(shape)}.")
+        raise PortfolioError(
+            f"The {name} price has shape {value.shape}; give [T] = [{shape[1]}] or [D, T] = {list(shape)}."
+        )
     if not np.isfinite(value).all():
         raise PortfolioError(f"The {name} price holds a value that is not finite; give $/kWh at every step.")
     return np.broadcast_to(value, shape)

@@ -75,14 +75,16 @@ class Portfolio:
     def __post_init__(self) -> None:
         fixed = np.array(self.fixed_kwh, dtype=np.float64)
         if fixed.ndim != 3 or 0 in fixed.shape:
-            raise PortfolioError(f"Portfolio.fixed_kwh has shape {fixed.shape}; give a non-empty [day, prosumer, step].")
+            raise PortfolioError(
+                f"Portfolio.fixed_kwh has shape {fixed.shape}; give a non-empty [day, prosumer, step]."
+            )
         fixed.setflags(write=False)
         object.__setattr__(self, "fixed_kwh", fixed)
         for name in BATTERY:
             value = np.asarray(getattr(self, name), dtype=np.float64)
             if value.shape not in ((), (fixed.shape[1],)):
                 raise PortfolioError(
-                    f"Portfolio.{name} has shape {value.shape}; give one number or one per prosumer, [{fixed.shape[1]}]."
+                    f"Portfolio.{name} has shape {value.shape}; give one number or [N] = [{fixed.shape[1]}]."
                 )
             value = np.broadcast_to(value, (fixed.shape[1],)).copy()
             value.setflags(write=False)
@@ -160,7 +162,7 @@ class Portfolio:
     def may_burn(self, price: Array) -> bool:
         """Whether some store would gain and lose energy in one step to be paid for the waste.
 
-        The games's battery has one direction per step, the program has two; they agree where wasting a kWh costs
+        The game's battery has one direction per step, the program has two; they agree where wasting a kWh costs
         something: ``2 wear_linear + price * (1 / eta_charge - eta_discharge) >= 0``. Below that price (a negative one)
         the optimum here is cheaper than any real schedule, so a bound built on it is no bound.
 

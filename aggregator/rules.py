@@ -133,7 +133,9 @@ class TariffRules:
         for name in PRICES:
             value = getattr(self, name)
             if value.shape != (self.steps,):
-                found.append(f"{name} has shape {value.shape}; give [T] = [{self.steps}] $/kWh like the default tariff.")
+                found.append(
+                    f"{name} has shape {value.shape}; give [T] = [{self.steps}] $/kWh like the default tariff."
+                )
             elif not np.isfinite(value).all():
                 found.append(f"{name} is not a finite number at step {int(np.argmin(np.isfinite(value)))}; give $/kWh.")
         for name in ("fee", "average_cap", "ramp"):
@@ -146,7 +148,13 @@ class TariffRules:
         found = []
         pairs = [
             (self.floor, "floor", self.ceiling, "ceiling", "the ceiling must not lie below the floor"),
-            (self.sell, "sell", self.floor, "floor", "a floor below the feed-in price would pay for buying and selling"),
+            (
+                self.sell,
+                "sell",
+                self.floor,
+                "floor",
+                "a floor below the feed-in price would pay for buying and selling",
+            ),
             (0.0 * self.network, "0", self.network + self.levy, "network + levy", "the sum must not be negative"),
         ]
         for small, left, large, right, why in pairs:
@@ -192,7 +200,9 @@ class TariffRules:
         self.check()
         low, high = self._box()
         # whole ticks throughout: the price on ticks next to the optimum of this set is then admissible itself
-        whole = np.floor(self.average_cap * TICKS_PER_UNIT * self.steps + 1e-4) if self.average_cap is not None else None
+        whole = (
+            np.floor(self.average_cap * TICKS_PER_UNIT * self.steps + 1e-4) if self.average_cap is not None else None
+        )
         ramp = np.floor(self.ramp * TICKS_PER_UNIT + 1e-4) / TICKS_PER_UNIT if self.ramp is not None else None
         cap = None if whole is None else float(whole) / (TICKS_PER_UNIT * self.steps)
         return PriceSet(low / TICKS_PER_UNIT, high / TICKS_PER_UNIT, cap, None if ramp is None else float(ramp))
@@ -212,7 +222,9 @@ class TariffRules:
         """
         price = np.atleast_2d(np.asarray(buy, dtype=np.float64))
         if price.ndim != 2 or price.shape[1] != self.steps or not np.isfinite(price).all():
-            return [f"The price has shape {price.shape} or a value that is not finite; give [T] = [{self.steps}] $/kWh."]
+            return [
+                f"The price has shape {price.shape} or a value that is not finite; give [T] = [{self.steps}] $/kWh."
+            ]
         found = []
         excess = {"ceiling": price - self.ceiling, "floor": self.floor - price, "feed-in price": self.sell - price}
         for name, over in excess.items():
@@ -221,7 +233,9 @@ class TariffRules:
                 side = "above" if name == "ceiling" else "below"
                 found.append(f"The price at step {step} is {over.max():.6f} $/kWh {side} the {name}.")
         if self.average_cap is not None and price.mean(axis=1).max() > self.average_cap + TOLERANCE:
-            found.append(f"The mean price {price.mean(axis=1).max():.6f} exceeds average_cap {self.average_cap:g} $/kWh.")
+            found.append(
+                f"The mean price {price.mean(axis=1).max():.6f} exceeds average_cap {self.average_cap:g} $/kWh."
+            )
         change = np.abs(np.diff(price, axis=1))
         if self.ramp is not None and change.max(initial=0.0) > self.ramp + TOLERANCE:
             found.append(f"The price changes by {change.max():.6f} $/kWh in one step; ramp allows {self.ramp:g}.")

@@ -127,6 +127,8 @@ def main() -> None:
         os.environ[name] = "1"
     try:
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # how the command-line library reports Ctrl-C
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("\nInterrupted. Finished seeds are kept; run the same command again to go on.", err=True)

@@ -137,7 +137,7 @@ class Coordinator:
         cost, before = float(played.cost.mean()), None if last is None else float(last.settled.played.cost.mean())
         drift = np.inf if before is None else abs(cost - before) / max(abs(before), 1e-9)
         # A leader that has one price for all rounds needs no second round to rest, once its followers do not learn.
-        fixed = offer.information == "none" or getattr(world.leader, "constant", False)
+        fixed = getattr(world.leader, "constant", False)
         rest = moved <= rules.tolerance and drift <= COST_REST
         converged = rest or (fixed and last is None)
         return Iterate(

@@ -7,13 +7,13 @@ replication factor.
 from __future__ import annotations
 
 MEASURES: dict[str, str] = {
-    "aggregator_profit": "profit delivered [$/day]",
-    "promised_profit": "profit promised [$/day]",
+    "aggregator_profit": "delivered profit [$/day]",
+    "promised_profit": "promised profit [$/day]",
     "community_cost": "community cost [$/day]",
     "community_bill": "community bill [$/day]",
     "peak_kw": "peak import [kW]",
-    "p2p_share": "peer-to-peer share [%]",
-    "p2p_kwh": "peer-to-peer trade [kWh/day]",
+    "p2p_share": "peer share [%]",
+    "p2p_kwh": "peer trade [kWh/day]",
     "share_T_LP": "rule to optimum [%]",
 }
 """Measure -> column header with unit.

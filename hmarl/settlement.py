@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -135,23 +135,20 @@ def settle_days(world: World, played: Played) -> Settled:
         lmp = day_ahead.price(world.exchange.bus).reshape(shape)
         real_lmp = real_time.price(world.exchange.bus).reshape(shape)
     o, tariff = played.outcome, played.tariff
+    exchange = world.exchange
     ledger = settle(
         trade_cash=_flat(o.trade_cash),
         fee_cash=_flat(o.fee_cash),
         grid_kwh=_flat(o.grid),
+        tariff=tariff,
         shortfall=_flat(o.shortfall),
-        energy=tariff.energy.reshape(-1).numpy(),
-        network=tariff.network.reshape(-1).numpy(),
-        levy=tariff.levy.reshape(-1).numpy(),
-        sell=tariff.sell.reshape(-1).numpy(),
-        names=world.game.community.names,
         meter=world.meter,
-        bus=None if world.exchange is None else world.exchange.bus,
-        bid_mw=world.meter.to_mw(bid.reshape(-1)),
+        bus=None if exchange is None else exchange.bus,
         day_ahead=day_ahead,
+        bid=world.meter.to_mw(bid.reshape(-1)),
         real_time=real_time,
+        unit_bus=None if exchange is None else exchange.system.unit_bus,
     )
-    ledger.check()
     return Settled(played, forecast, bid, day_ahead, real_time, lmp, real_lmp, ledger)
 
 
@@ -178,34 +175,3 @@ def first_prices(world: World, days: torch.Tensor) -> Array:
     if world.exchange is None:
         return np.zeros(expected.shape)
     return clear(world.exchange, world, expected).price(world.exchange.bus).reshape(expected.shape)
-
-
-def select(settled: Settled, rows: NDArray[np.int64]) -> Settled:
-    """Some of the days, their ledger and clearings included.
-
-    Parameters
-    ----------
-    settled : Settled
-        D days.
-    rows : array of int
-        Positions of days.
-
-    Returns
-    -------
-    Settled
-        The same figures for these days only (kWh, $, $/MWh).
-    """
-    index = torch.from_numpy(np.asarray(rows))
-    p = settled.played
-    outcome = replace(p.outcome, **{k: v[index] for k, v in vars(p.outcome).items()})
-    played = Played(p.days[index], p.tariff[index], outcome, p.stored[index])
-    steps = (np.asarray(rows)[:, None] * settled.lmp.shape[1] + np.arange(settled.lmp.shape[1])).reshape(-1)
-    return replace(
-        settled,
-        played=played,
-        forecast=settled.forecast[rows],
-        bid=settled.bid[rows],
-        lmp=settled.lmp[rows],
-        real_time_lmp=settled.real_time_lmp[rows],
-        ledger=settled.ledger.select(steps),
-    )

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from hmarl.arm import Arm
 from hmarl.benchmark import community_optimum, no_battery, tuned_rule
 from hmarl.coordinator import Coordinator, Iterate
 from hmarl.evaluation import play
-from hmarl.settlement import Settled, select, settle_days
+from hmarl.settlement import Settled, settle_days
 from hmarl.tables import agents_table, iterations_table, steps_table, tariffs_table, trades_table, training_table
 from hmarl.world import World, build
 
@@ -83,12 +84,12 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
     report("held-out days", 0.92)
     everything = torch.unique(torch.cat([world.training, world.judged]))
     learner = world.policy.start(world.spec)
-    learner.load(last.learners)
+    learner.load(dict(last.learners))
     settled = settle_days(world, play(world.game, learner, everything, last.tariff, world.arrival))
     rows = np.flatnonzero(np.isin(everything.numpy(), world.judged.numpy()))
-    judged = select(settled, rows)
+    cost = settled.played.cost.numpy()[rows]
     report("yardsticks", 0.95)
-    yardsticks = _yardsticks(world, last, judged)
+    yardsticks = _yardsticks(world, last, cost)
     held_out = np.isin(everything.numpy(), world.judged.numpy()) & ~np.isin(everything.numpy(), world.training.numpy())
     frames = {
         "iterations": iterations_table(iterates),
@@ -98,7 +99,7 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
         "trades": trades_table(world, settled),
         "training": training_table(iterates),
     }
-    measures = _measures(last, judged, yardsticks)
+    measures = _measures(last, settled, rows, yardsticks)
     certificate = last.certificate | {"yardsticks_per_day": yardsticks, "judged_days": len(rows)}
     buffer = io.BytesIO()
     torch.save(last.learners, buffer)
@@ -106,11 +107,10 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
     return Result(frames, buffer.getvalue(), certificate, measures, list(world.files))
 
 
-def _yardsticks(world: World, last: Iterate, judged: Settled) -> dict[str, float]:
+def _yardsticks(world: World, last: Iterate, cost: NDArray[np.float64]) -> dict[str, float]:
     """Costs of the community on judged days at the arm's final tariff, $ a day, wear included."""
     days, tariff = world.judged, last.tariff
     optimum = community_optimum(world.game, days, tariff)
-    cost = judged.played.cost.numpy()
     slack = 1e-4 * np.maximum(np.abs(optimum), 1.0)
     below = cost < optimum - slack if world.game.terminates else np.array([cost.mean() < (optimum - slack).mean()])
     if below.any():
@@ -128,20 +128,23 @@ def _yardsticks(world: World, last: Iterate, judged: Settled) -> dict[str, float
     }
 
 
-def _measures(last: Iterate, judged: Settled, yardsticks: dict[str, float]) -> dict[str, float]:
-    outcome, hours = judged.played.outcome, 24 / judged.lmp.shape[1]
-    days = len(judged.lmp)
-    traded = float(outcome.trade_wh.clamp(min=0).sum()) / 1000
-    imported = float(outcome.grid.clamp(min=0).sum())
+def _measures(
+    last: Iterate, settled: Settled, rows: NDArray[np.int64], yardsticks: dict[str, float]
+) -> dict[str, float]:
+    """Headline figures: means over the judged days, which are ``rows`` of the settled ones."""
+    played, index, hours = settled.played, torch.from_numpy(rows), 24 / settled.lmp.shape[1]
+    outcome = played.outcome
+    traded = float(outcome.trade_wh[index].clamp(min=0).sum()) / 1000
+    imported = float(outcome.grid[index].clamp(min=0).sum())
     gap = yardsticks["tuned_rule"] - yardsticks["community_optimum"]
     share = 100 * (yardsticks["tuned_rule"] - yardsticks["followers"]) / gap if gap > 1e-9 else float("nan")
     return {
-        "aggregator_profit": float(judged.profit.mean()),
+        "aggregator_profit": float(settled.profit[rows].mean()),
         "promised_profit": float("nan") if last.offer.promised is None else float(last.offer.promised),
-        "community_cost": float(judged.played.cost.mean()),
-        "community_bill": float(judged.played.bill.mean()),
-        "peak_kw": float(judged.played.net.max()) / hours,
+        "community_cost": float(played.cost[index].mean()),
+        "community_bill": float(played.bill[index].mean()),
+        "peak_kw": float(played.net[index].max()) / hours,
         "p2p_share": 100 * traded / (traded + imported) if traded + imported > 0 else 0.0,
-        "p2p_kwh": traded / days,
+        "p2p_kwh": traded / len(rows),
         "share_T_LP": share,
     }

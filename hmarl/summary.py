@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hmarl import storage
 from hmarl.measures import MEASURES
@@ -18,8 +20,6 @@ from hmarl.statistics import Estimate, interval, paired
 from hmarl.study import Arm, Study
 
 WIDTH = 100
-FIRST_COLUMN = 28
-COLUMN = 17
 COLUMNS = (
     *("arm", "measure", "header", "mean", "low", "high", "seeds", "baseline"),
     *("difference", "difference_low", "difference_high", "not_converged", "replication"),
@@ -102,20 +102,17 @@ class Summary:
         console : Console
             Where to print; 100 columns suffice.
         """
-        per_table = (WIDTH - FIRST_COLUMN) // COLUMN
         measures = list(self.study.measure)
-        for start in range(0, len(measures), per_table):
-            header, lines = self._lines(measures[start : start + per_table])
+        title = self.study.title or self.study.name
+        while measures:
+            header, lines = self._lines(measures)
+            shown = _fitting(header, lines)
+            header, lines = header[: shown + 1], [line[: shown + 1] for line in lines]
             if console.is_terminal:
-                table = Table(title=self.study.title or self.study.name if start == 0 else None)
-                table.add_column(header[0])
-                for name in header[1:]:
-                    table.add_column(name, justify="right")
-                for line in lines:
-                    table.add_row(*line)
-                console.print(table)
+                console.print(_table(title, header, lines))
             else:
                 _say(console, _markdown(header, lines))
+            measures, title = measures[shown:], ""
         for note in self.notes():
             _say(console, note)
 
@@ -134,28 +131,32 @@ class Summary:
             f"Mean ± half of the 95 % t interval over seeds, on {len(days.judged_days)} {judged}. "
             f"Δ: paired difference to the baseline {base.name}; * where its interval excludes 0."
         ]
-        if any(estimate.half_width is None for row in self.rows for estimate in row.values.values()):
+        if any(estimate.count == 1 for row in self.rows for estimate in row.values.values()):
             notes.append("A figure without ± rests on a single seed and has no interval.")
         factors = sorted({row.replication for row in self.rows})
-        notes.append(f"Replication: one simulated community stands for {' or '.join(map(str, factors))} equal ones.")
+        notes.append(
+            f"Replication factor {' or '.join(map(str, factors))}: so many equal communities stand behind the bid."
+        )
         stuck = [f"{row.arm} ({row.unconverged} of {len(row.seeds)} seeds)" for row in self.rows if row.unconverged]
         if stuck:
             notes.append(f"NOT CONVERGED: {', '.join(stuck)}; see certificate.json of each seed.")
         lost = [arm.name for arm in self.study.arms if arm.name not in [row.arm for row in self.rows]]
         if lost:
             notes.append(f"No finished run: {', '.join(lost)}.")
-        return [*notes, f"Results: {self.folder}"]
+        return [*(textwrap.fill(note, WIDTH) for note in notes), f"Results: {self.folder}"]
 
     def _lines(self, measures: list[str]) -> tuple[list[str], list[list[str]]]:
         digits = {measure: self._digits(measure) for measure in measures}
         lines = []
         for row in self.rows:
-            state = " NOT CONVERGED" if row.unconverged else ""
-            name = f"{row.arm} ({len(row.seeds)} seed{'s' * (len(row.seeds) != 1)}){state}"
+            name = f"{row.arm} ({len(row.seeds)} seed{'s' * (len(row.seeds) != 1)})"
             lines.append([name, *(_figure(row.values.get(m), digits[m]) for m in measures)])
             if row.differences:
                 changes = [_figure(row.differences.get(m), digits[m], sign=True) for m in measures]
                 lines.append([f"  Δ to {self.study.baseline.name}", *changes])
+            if row.unconverged:
+                state = f"  NOT CONVERGED ({row.unconverged} of {len(row.seeds)})"
+                lines.append([state, *("" for _ in measures)])
         return ["arm", *(MEASURES[m] for m in measures)], lines
 
     def _digits(self, measure: str) -> int:
@@ -223,18 +224,44 @@ def _figure(estimate: Estimate | None, digits: int, *, sign: bool = False) -> st
     return mean if estimate.half_width is None else f"{mean} ± {estimate.half_width:.{digits}f}{mark}"
 
 
+def _fitting(header: list[str], lines: list[list[str]]) -> int:
+    """Count the measures that fit beside the first column; at least one."""
+    widths = [max(_width(line[place]) for line in [header, *lines]) + 3 for place in range(len(header))]
+    shown = 1
+    while shown + 1 < len(header) and sum(widths[: shown + 2]) + 1 <= WIDTH:
+        shown += 1
+    return shown
+
+
+def _table(title: str, header: list[str], lines: list[list[str]]) -> Table:
+    table = Table(title=title or None, title_justify="left")
+    table.add_column(header[0])
+    for name in header[1:]:
+        table.add_column(Text("\n".join(_parts(name))), justify="right")
+    for line in lines:
+        table.add_row(*map(Text, line))
+    return table
+
+
 def _markdown(header: list[str], lines: list[list[str]]) -> str:
-    widths = [max(len(line[place]) for line in [header, *lines]) for place in range(len(header))]
+    names, units = [_parts(name)[0] for name in header], [_parts(name)[1] for name in header]
+    widths = [max(_width(line[place]) for line in [header, *lines]) for place in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    rows = [header, rule, *lines]
-    aligned = [
-        [
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in rows
-    ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in aligned) + "\n"
+    text = ""
+    for row in [names, rule, units, *lines]:
+        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        text += f"| {' | '.join([row[0].ljust(widths[0]), *cells[1:]])} |\n"
+    return text
+
+
+def _parts(header: str) -> tuple[str, str]:
+    """Name and unit of a header stand below each other."""
+    name, bracket, unit = header.partition(" [")
+    return name, f"[{unit}" if bracket else ""
+
+
+def _width(cell: str) -> int:
+    return max(map(len, _parts(cell)))
 
 
 def _cell(value: float) -> str:

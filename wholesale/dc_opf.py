@@ -162,18 +162,11 @@ def build(
     m.cost = pyo.Objective(expr=cost)
 
     per_unit = [float(b) / system.base_mva for b in net.susceptance]
+    _connect(m, net_in, system, bid_bus)
 
     def ohm(m: Any, k: int) -> Any:
         near, far = map(int, system.line_ends[k])
         return m.flow[k] - per_unit[k] * (m.theta[near] - m.theta[far]) == -float(net.shifted[k])
-
-    for g, n in enumerate(system.unit_bus):
-        net_in[n] += m.p[g]
-    for k, (near, far) in enumerate(system.line_ends):
-        net_in[near] -= m.flow[k]
-        net_in[far] += m.flow[k]
-    for k, n in enumerate(bid_bus):
-        net_in[n] -= m.take[k]
 
     def balance(m: Any, n: int) -> Any:
         return net_in[n] == float(system.load[0, n])
@@ -182,6 +175,17 @@ def build(
     m.balance = pyo.Constraint(m.bus, rule=balance)
 
     return m
+
+
+def _connect(m: Any, net_in: list[Any], system: System, bid_bus: np.ndarray) -> None:
+    """Add what flows into each bus to its sum `net_in`, MW."""
+    for g, n in enumerate(system.unit_bus):
+        net_in[n] += m.p[g]
+    for k, (near, far) in enumerate(system.line_ends):
+        net_in[near] -= m.flow[k]
+        net_in[far] += m.flow[k]
+    for k, n in enumerate(bid_bus):
+        net_in[n] -= m.take[k]
 
 
 def _changes(program: Program, m: Any, system: System, book: Book) -> Changes:

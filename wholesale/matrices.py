@@ -103,9 +103,7 @@ def translate(model: pyo.ConcreteModel) -> Matrices:
         goal = generate_standard_repn(objective.expr, compute_values=True, quadratic=True)
     if goal.nonlinear_expr is not None:
         raise ValueError(f"The objective of model {model.name!r} has terms beyond the quadratic; use tangents.")
-    variables = {id(v): v for v in model.component_data_objects(pyo.Var, active=True)}
-    quadratic = [v for pair in goal.quadratic_vars for v in pair]
-    variables |= {id(v): v for v in [*form.columns, *goal.linear_vars, *quadratic] if id(v) not in variables}
+    variables = _variables(model, form, goal)
     column_of = {key: j for j, key in enumerate(variables)}
     sign = 1.0 if objective.sense == pyo.minimize else -1.0
 
@@ -115,10 +113,7 @@ def translate(model: pyo.ConcreteModel) -> Matrices:
     integer = np.array([not v.is_continuous() for v in variables.values()], bool)
     hessian = _hessian(goal, column_of, sign, model.name)
     if hessian is not None and integer.any():
-        raise ValueError(
-            f"Model {model.name!r} has integer variables and a quadratic objective, which HiGHS does not solve; "
-            "cut the quadratic part into tangents."
-        )
+        raise ValueError(f"Model {model.name!r}: HiGHS solves no integers with a quadratic objective; use tangents.")
     a, row_lower, row_upper, row_of = _ranges(form, column_of)
     return Matrices(
         model=model,
@@ -135,6 +130,13 @@ def translate(model: pyo.ConcreteModel) -> Matrices:
         column_of=column_of,
         row_of=row_of,
     )
+
+
+def _variables(model: pyo.ConcreteModel, form: Any, goal: Any) -> dict[int, Any]:
+    """All variables by identity: those the model declares, then any others that rows or objective name."""
+    variables = {id(v): v for v in model.component_data_objects(pyo.Var, active=True)}
+    quadratic = [v for pair in goal.quadratic_vars for v in pair]
+    return variables | {id(v): v for v in [*form.columns, *goal.linear_vars, *quadratic] if id(v) not in variables}
 
 
 @contextmanager

@@ -18,14 +18,12 @@ import numpy as np
 import pyomo.environ as pyo
 
 from wholesale.matrices import InfeasibleRow, Matrices, translate
+from wholesale.proximal import Point, proximal
 
 STATUS = highspy.HighsModelStatus
 LIMITS = (STATUS.kTimeLimit, STATUS.kSolutionLimit, STATUS.kIterationLimit)
 ANSWERS = (STATUS.kOptimal, STATUS.kInfeasible, STATUS.kUnbounded, STATUS.kUnboundedOrInfeasible, *LIMITS)
-# HiGHS adds this curvature to every column of a quadratic program. Its default 1e-7 moves prices by 1e-4 $/MWh where
-# columns are large, so the first attempt goes without and only a second and last one with it.
-CURVATURE = 1e-7
-QP_ITERATIONS = 20  # per row and column: the active-set method can cycle, and would without a limit never return
+QP_ITERATIONS = 5  # per row and column: the active-set method can cycle, and would without a limit never return
 
 
 class SolverError(RuntimeError):
@@ -93,9 +91,9 @@ class Program:
     def __init__(self, matrices: Matrices, mip_gap: float, node_limit: int | None, seconds: float | None) -> None:
         self._m = matrices
         self._mip = bool(matrices.integer.any())
-        self._quadratic = matrices.hessian is not None
         self._highs = _load(matrices)
         self._option("mip_rel_gap", mip_gap)
+        # by default HiGHS adds a curvature of 1e-7 to every column, which moves prices by 1e-4 $/MWh in large systems
         self._option("qp_regularization_value", 0.0)
         self._option("qp_iteration_limit", 1_000 + QP_ITERATIONS * sum(matrices.a.shape))
         if node_limit is not None:
@@ -218,10 +216,16 @@ class Program:
         if status == STATUS.kUnboundedOrInfeasible:
             with self._option_for_now("presolve", "off"):  # presolve cannot tell the two apart, the simplex can
                 status = self._run(fresh=True)
-        if self._quadratic and (status not in ANSWERS or status == STATUS.kIterationLimit):
-            with self._option_for_now("qp_regularization_value", CURVATURE):
-                status = self._run(fresh=True)
+        if self._m.hessian is not None and (status not in ANSWERS or status == STATUS.kIterationLimit):
+            point = proximal(self._highs, self._m.hessian)
+            if point is not None:
+                return self._exact(point)
         return self._answer(status)
+
+    def _exact(self, point: Point) -> Solution:
+        sign, value = self._m.sign, self._m.sign * point.objective
+        dual, reduced_cost = sign * point.dual, sign * point.reduced_cost
+        return Solution(point.x, dual, reduced_cost, value, value, 0.0, 0, "optimal", reproducible=True)
 
     def _run(self, fresh: bool = False) -> Any:
         if fresh:

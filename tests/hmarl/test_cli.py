@@ -150,6 +150,8 @@ def test_interruption_says_how_to_go_on(tmp_path, jobs):
         "import sys\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "if __name__ == '__main__':\n"
+        # a shell that runs the tests in the background makes its children ignore Ctrl-C
+        "    import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    import functools, toy_simulate, hmarl.run, hmarl.cli\n"
         "    hmarl.run.run_study = functools.partial(hmarl.run.run_study, simulate=toy_simulate.sleeps)\n"
         "    hmarl.cli.main()\n"

@@ -96,7 +96,9 @@ def test_summary(study, toy, tmp_path):
     console = Console(width=100, record=True)
     summary.show(console)
     text = console.export_text()
-    assert "community cost [$/day]" in text
+    assert "community cost" in text
+    assert "[$/day]" in text
+    assert max(len(line) for line in text.splitlines()[:-1]) <= 100
     assert "NOT CONVERGED" in text
     assert "2000" in text
     assert "7 held-out days" in text

@@ -148,6 +148,16 @@ def test_shedding_with_quadratic_costs():
     identities(c, system)
 
 
+def test_shedding_in_a_large_quadratic_system():
+    rng = np.random.default_rng(0)
+    system = case("ieee300")
+    system = system.with_load(system.loads * rng.uniform(0.5, 3.5, (1, 300)))
+    c = DC.clear(system)
+    assert c.shed.sum() > 10_000
+    assert np.abs(c.lmp).max() <= 10_000 + 1e-4
+    identities(c, system)
+
+
 def test_cheaper_to_shed_than_to_serve():
     # serving one more MW at C would need 2 MW of dear output: prices beyond voll must lead to shedding
     units = (Unit("cheap", "A", 0.0, 500.0, (0.0, 10.0, 0.0)), Unit("dear", "B", 0.0, 500.0, (0.0, 90.0, 0.0)))

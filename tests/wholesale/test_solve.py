@@ -6,6 +6,7 @@ import pyomo.environ as pyo
 import pytest
 from pyomo.contrib.solver.common.factory import SolverFactory
 
+from wholesale.proximal import proximal
 from wholesale.solve import Infeasible, NotSolved, Program, SolverError, Unbounded
 
 
@@ -247,3 +248,39 @@ def test_random_quadratic_programs_satisfy_kkt(seed):
     free = np.abs(s.x) < 1 - 1e-7
     assert np.abs(s.reduced_cost[free]).max(initial=0) < 1e-6
     assert (s.reduced_cost[s.x > 1 - 1e-7] < 1e-6).all() and (s.reduced_cost[s.x < -1 + 1e-7] > -1e-6).all()
+
+
+def test_second_attempt_is_exact_and_leaves_no_trace():
+    """Two equal convex offers and an open slack: HiGHS' active-set method cycles on this one (1.15.1)."""
+    m = pyo.ConcreteModel()
+    m.p, m.slack = pyo.Var(range(2), bounds=(0, 1)), pyo.Var(range(2), bounds=(0, None))
+    m.r = pyo.Constraint(expr=m.p[0] + m.p[1] + m.slack[0] - m.slack[1] == 0.06)
+    m.o = pyo.Objective(
+        expr=7 + sum(0.01 * m.p[g] ** 2 - 5 * m.p[g] + 10_000 * m.slack[g] for g in range(2)), sense=pyo.minimize
+    )
+    program = Program.compile(m)
+    for _ in range(2):
+        solution = program.solve()
+        assert solution.x == pytest.approx([0.03, 0.03, 0, 0], abs=1e-5)
+        assert solution.dual == pytest.approx([-5 + 0.02 * 0.03], abs=1e-6)
+        assert solution.objective == pytest.approx(7 - 0.3 + 0.01 * 2 * 0.03**2, abs=1e-9)
+    program.change_rows(program.rows(m.r), [1.0], [1.0])
+    assert program.solve().x[:2] == pytest.approx([0.5, 0.5], abs=1e-5)
+
+
+@pytest.mark.parametrize("sense", [pyo.minimize, pyo.maximize])
+def test_proximal_agrees_with_the_first_attempt(sense, monkeypatch):
+    m = model("qp", sense)
+    first = Program.compile(m).solve()
+    program = Program.compile(m)
+    program._option("qp_iteration_limit", 1)  # the first attempt ends at once; rounds of the second need more
+    monkeypatch.setattr("wholesale.solve.proximal", _with_iterations)
+    second = program.solve()
+    assert second.objective == pytest.approx(first.objective, rel=1e-9)
+    assert second.dual == pytest.approx(first.dual, abs=1e-5)
+    assert second.x == pytest.approx(first.x, abs=1e-4)
+
+
+def _with_iterations(highs, hessian):
+    highs.setOptionValue("qp_iteration_limit", 10_000)
+    return proximal(highs, hessian)

@@ -1,0 +1,221 @@
+"""The Stackelberg leader: the tariff that earns most when the followers answer with their own optimum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from aggregator.bilevel import SingleLevelModel, count_binaries
+from aggregator.bound import DecoupledBound, decoupled_bound
+from aggregator.leader import LeaderError, Offer, TariffRules, View, check_information
+from aggregator.portfolio import BestResponse
+from aggregator.promise import promise
+from aggregator.prosumers import Array
+from aggregator.rules import PriceSet
+from retail.tariff import Tariff
+from wholesale.solve import SolverError
+
+METHODS = ("auto", "bound", "kkt")
+MOST_BINARIES = 600
+
+
+@dataclass(frozen=True)
+class Stackelberg:
+    """Price from the decoupled bound, and from the exact single-level MILP where that is small.
+
+    Parameters
+    ----------
+    average_cap : float or None $/kWh
+        Largest mean buy price over the day; the tighter of this and the rules' own cap holds.
+    ceiling : float or None $/kWh
+        One ceiling for all steps in place of the rules' ceiling.
+    method : str
+        ``"bound"``, ``"kkt"`` or ``"auto"``: kkt up to 600 binaries (2 per meter and 6 per store, step and day).
+    scenarios : int
+        Scenario days used, evenly spaced over those of the view.
+    regularisation : float $/kWh^2
+        Quadratic wear that every store has at least in the search for the price, so that responses are unique. The
+        promise is made with the followers as they are.
+    mip_gap : float
+        Relative gap of the MILP.
+    node_limit : int
+        Nodes of the MILP.
+    cuts : int
+        Best responses of the bound.
+    tolerance : float
+        Relative gap at which the bound stops.
+    information : str
+        Information set behind prices and followers.
+
+    Raises
+    ------
+    LeaderError
+        If a parameter is outside its range; all mistakes at once.
+    """
+
+    average_cap: float | None = None
+    ceiling: float | None = None
+    method: str = "auto"
+    scenarios: int = 7
+    regularisation: float = 0.03
+    mip_gap: float = 5e-3
+    node_limit: int = 500
+    cuts: int = 60
+    tolerance: float = 1e-4
+    information: str = "forecast"
+
+    def __post_init__(self) -> None:
+        check_information("stackelberg", self.information)
+        mistakes = [] if self.method in METHODS else [f"method is {self.method!r}; give one of {', '.join(METHODS)}."]
+        for name, least in (
+            ("scenarios", 1),
+            ("cuts", 1),
+            ("node_limit", 1),
+            ("regularisation", 0.0),
+            ("mip_gap", 0.0),
+        ):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value >= least):
+                mistakes.append(f"{name} is {value!r}; give a number >= {least}.")
+        for name in ("average_cap", "ceiling"):
+            value = getattr(self, name)
+            if value is not None and not np.isfinite(value):
+                mistakes.append(f"{name} is {value!r}; give $/kWh or leave it out.")
+        if mistakes:
+            raise LeaderError("Leader 'stackelberg' cannot be used. " + " ".join(mistakes))
+
+    def rules(self, rules: TariffRules) -> TariffRules:
+        """The rules with this leader's own cap and ceiling.
+
+        Parameters
+        ----------
+        rules : TariffRules
+
+        Returns
+        -------
+        TariffRules
+        """
+        caps = [cap for cap in (rules.average_cap, self.average_cap) if cap is not None]
+        ceiling = rules.ceiling if self.ceiling is None else np.full(rules.steps, self.ceiling)
+        return replace(rules, average_cap=min(caps) if caps else None, ceiling=ceiling)
+
+    def offer(self, view: View) -> Offer:
+        """Offer the best price found, with the promise, the certified bound and the gap between them.
+
+        Parameters
+        ----------
+        view : View
+
+        Returns
+        -------
+        Offer
+            ``bound`` is None where negative prices leave it uncertified (see ``DecoupledBound.certified``).
+        """
+        rules = self.rules(view.rules)
+        prices = rules.price_set()
+        days = np.unique(np.linspace(0, view.portfolio.days - 1, min(self.scenarios, view.portfolio.days)).round())
+        scene = replace(view, rules=rules).over(days.astype(np.intp))
+        own = BestResponse(scene.portfolio)
+        bent = scene.portfolio.change(wear_quadratic=np.maximum(scene.portfolio.wear_quadratic, self.regularisation))
+        changed = bool((bent.wear_quadratic != scene.portfolio.wear_quadratic)[bent.has_battery].any())
+        picture = BestResponse(bent) if changed else own
+
+        found = self._bound(picture, scene, prices)
+        certificate = self._bound(own, scene, prices) if changed else found
+        candidates = {"decoupled bound": found.price, "best price tried for the bound": found.best_price}
+        candidates |= {"certificate's best price": certificate.best_price} if changed else {}
+        candidates |= _familiar(scene, view.last)
+        exact, limit, note = self._exact(picture, scene, prices, found)
+        candidates |= exact
+        bound = certificate.value if certificate.certified else None
+        if bound is not None and not changed:
+            bound = min(bound, limit)
+        return self._choose(scene, own, prices, candidates, bound, f"{len(days)} scenario days{note}")
+
+    def _bound(self, followers: BestResponse, view: View, prices: PriceSet) -> DecoupledBound:
+        rules = view.rules
+        return decoupled_bound(
+            followers,
+            prices,
+            sell=rules.sell,
+            charges=rules.network + rules.levy,
+            wholesale=view.wholesale_price,
+            cuts=self.cuts,
+            tolerance=self.tolerance,
+        )
+
+    def _exact(
+        self, followers: BestResponse, view: View, prices: PriceSet, found: DecoupledBound
+    ) -> tuple[dict[str, Array], float, str]:
+        """Price of the exact model if it is used, its upper bound (else infinity) and what to say about it."""
+        binaries = count_binaries(followers)
+        fee = followers.portfolio.pooled and followers.portfolio.fee > 0.0
+        if self.method == "bound" or (self.method == "auto" and (binaries > MOST_BINARIES or fee)):
+            why = f"; exact model left out ({binaries} binaries{', peer-to-peer fee' if fee else ''})"
+            return {}, np.inf, why if self.method == "auto" else ""
+        rules = view.rules
+        model = SingleLevelModel(
+            followers,
+            prices,
+            sell=rules.sell,
+            charges=rules.network + rules.levy,
+            wholesale=view.wholesale_price,
+            mip_gap=self.mip_gap,
+            node_limit=self.node_limit,
+        )
+        try:
+            result = model.solve(start=prices.clip(found.best_price))
+        except SolverError as error:
+            return {}, np.inf, f"; exact model gave no price ({error})"
+        warning = f"; {len(result.audit)} multipliers at their limits" if result.audit else ""
+        note = f"; exact model: {binaries} binaries, {result.status}{warning}"
+        return {"exact model": result.price}, np.inf if result.audit else result.bound, note
+
+    def _choose(
+        self,
+        view: View,
+        own: BestResponse,
+        prices: PriceSet,
+        candidates: dict[str, Array],
+        bound: float | None,
+        note: str,
+    ) -> Offer:
+        best: tuple[float, str, Tariff] | None = None
+        for name, wish in candidates.items():
+            tariff = view.rules.tariff(prices.clip(wish))
+            promised = promise(view, tariff, own)
+            if promised is not None and (best is None or promised > best[0]):
+                best = (promised, name, tariff)
+        if best is None:
+            raise LeaderError("No candidate price could be evaluated; check the scenario days of the view.")
+        promised, name, tariff = best
+        gap = None if bound is None else (bound - promised) / max(abs(bound), 1e-12)
+        uncertain = "" if bound is not None else "; no bound: negative prices would pay for wasting energy"
+        return Offer(
+            "stackelberg", self.information, tariff, promised, bound, gap, f"price of the {name}; {note}{uncertain}"
+        )
+
+    def bid(self, forecast_kwh: Array) -> Array:
+        """Buy the forecast day-ahead.
+
+        Parameters
+        ----------
+        forecast_kwh : array [D, T] kWh per step
+
+        Returns
+        -------
+        array [D, T] kWh per step
+        """
+        return np.asarray(forecast_kwh, dtype=np.float64)
+
+
+def _familiar(view: View, last: Offer | None) -> dict[str, Array]:
+    """Prices worth comparing with: the default and cost plus (both clipped into the rules), and the last offer."""
+    rules = view.rules
+    default = rules.default.buy_price
+    cost = view.wholesale_price.mean(axis=0) * 1.25 + rules.network + rules.levy
+    known = {"default tariff": default if default.ndim == 1 else default.mean(axis=0), "cost plus": cost}
+    if last is not None and last.tariff.buy.ndim == 1 and last.tariff.steps == rules.steps:
+        known["last offer"] = last.tariff.buy_price
+    return known
