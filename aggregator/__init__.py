@@ -1,6 +1,6 @@
 """The aggregator between the two markets: leaders, follower model, bids, the one unit conversion and the ledger.
 
-Names are imported when they are first used, so that ``import aggregator`` stays light.
+What needs torch, Pyomo or HiGHS is imported when it is first used, so that ``import aggregator`` stays light.
 """
 
 from __future__ import annotations
@@ -8,11 +8,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# not lazy, although light: a later import of the module aggregator.leader would replace the function of that name
+from aggregator.leader import Leader, LeaderError, Offer, TariffRules, View
+from aggregator.meter import Meter
+from aggregator.prosumers import Portfolio
+
 if TYPE_CHECKING:
-    from aggregator.leader import Leader, LeaderError, Offer, TariffRules, View
     from aggregator.ledger import Ledger, LedgerError, settle
-    from aggregator.meter import Meter
-    from aggregator.portfolio import BestResponse, Portfolio, Response, optimum
+    from aggregator.portfolio import BestResponse, Response, optimum
 
 LEADERS = {
     "fixed": "aggregator.leaders.fixed:Fixed",
@@ -41,16 +44,9 @@ __all__ = [
 
 _HOME = {
     "BestResponse": "aggregator.portfolio",
-    "Leader": "aggregator.leader",
-    "LeaderError": "aggregator.leader",
     "Ledger": "aggregator.ledger",
     "LedgerError": "aggregator.ledger",
-    "Meter": "aggregator.meter",
-    "Offer": "aggregator.leader",
-    "Portfolio": "aggregator.portfolio",
     "Response": "aggregator.portfolio",
-    "TariffRules": "aggregator.leader",
-    "View": "aggregator.leader",
     "optimum": "aggregator.portfolio",
     "settle": "aggregator.ledger",
 }
@@ -81,8 +77,6 @@ def leader(name: str, /, **parameters: Any) -> Leader:
     LeaderError
         If the name or a parameter is unknown.
     """
-    from aggregator.rules import LeaderError  # noqa: PLC0415 - torch comes with it
-
     if name not in LEADERS:
         raise LeaderError(f"There is no leader {name!r}; choose one of {', '.join(sorted(LEADERS))}.")
     module, _, kind = LEADERS[name].partition(":")

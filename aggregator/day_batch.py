@@ -1,67 +1,68 @@
-"""Quadratic followers: all days of one pool shape handed to the interior point method in one batch."""
+"""Quadratic followers: all days of all pools of one shape handed to the interior point method in one batch."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from aggregator.day_program import Day
 from aggregator.interior import Block, Task, minimise
-from aggregator.pools import Group
+from aggregator.pools import Pool
 from aggregator.prosumers import Array
 
 
 class DayBatch:
-    """Best responses of one pool shape over many days, the same problem as ``day_program.day_model``.
+    """Best responses of several pools over D days, the same problem as ``day_program.day_model``.
 
     Parameters
     ----------
-    groups : tuple of Group
-        Stores of the pool.
-    meters, steps : int
-        Balances M and steps T.
-    fee : float $/kWh
-        Fee on exchanged energy; with more than one meter the meters trade.
-    storage_end : str
-        ``"restore"`` or ``"value"``.
+    pools : sequence of Pool
+        Of one shape: the same numbers of meters M and stores G, the stores behind the same meters. Their numbers may
+        differ, so that many prosumers with one battery each are one batch.
     """
 
-    def __init__(self, groups: tuple[Group, ...], meters: int, steps: int, fee: float, storage_end: str) -> None:
-        self._fee, self._steps, self._exchange = fee, steps, meters > 1
-        self._groups = groups
+    def __init__(self, pools: Sequence[Pool]) -> None:
+        self._pools, one = pools, pools[0]
+        self._days, meters, steps = one.fixed_kwh.shape
+        self._fee, self._steps, self._exchange = one.fee, steps, meters > 1
+        groups = one.groups
         behind = np.zeros((meters, len(groups)))
-        behind[[one.meter for one in groups], np.arange(len(groups))] = 1.0
+        behind[[group.meter for group in groups], np.arange(len(groups))] = 1.0
+        self._fixed = np.concatenate([pool.fixed_kwh for pool in pools])
         charge, discharge = 1.0 / self._column("eta_charge"), self._column("eta_discharge")
-        self._block = Block(behind, charge[None], discharge[None], self._exchange, steps)
+        self._block = Block(behind, charge, discharge, self._exchange, steps)
         self._most_in = behind @ (self._column("charge") * charge)
         self._most_out = behind @ (self._column("discharge") * discharge)
-        whole = np.ones((1, steps))
+        whole = np.ones((1, 1, steps))
         self._store_low, self._store_high = self._column("store_min") * whole, self._column("store_max") * whole
-        self._end_cost = np.zeros((len(groups), steps))
-        if storage_end == "restore":
-            self._store_low[:, -1:] = self._store_high[:, -1:] = self._column("start")
+        self._end_cost = np.zeros((len(self._fixed), len(groups), steps))
+        if one.storage_end == "restore":
+            self._store_low[..., -1:] = self._store_high[..., -1:] = self._column("start")
         else:
-            self._end_cost[:, -1:] = -self._column("end_value")
+            self._end_cost[..., -1:] = -self._column("end_value")
 
     def _column(self, name: str) -> Array:
-        return np.array([[getattr(one, name)] for one in self._groups], dtype=np.float64)
+        """A number of each store, array [pools * D, G, 1], days running fastest."""
+        each = np.array([[[getattr(one, name)] for one in pool.groups] for pool in self._pools], dtype=np.float64)
+        return np.repeat(each, self._days, axis=0)
 
-    def solve(self, fixed: Array, buy: Array, sell: Array) -> list[Day]:
+    def solve(self, buy: Array, sell: Array) -> list[list[Day]]:
         """Solve all days.
 
         Parameters
         ----------
-        fixed : array [D, M, T] kWh per step
-            Fixed energy at each meter, + = import.
         buy, sell : array [D, T] $/kWh
             Prices of imported and exported energy, ``buy >= sell``.
 
         Returns
         -------
-        list of Day
-            One per day.
+        list of list of Day
+            One list per pool, one entry per day.
         """
-        block, days = self._block, len(fixed)
-        x, (energy, stored, _) = minimise(self._task(fixed, buy, sell))
+        block, fixed = self._block, self._fixed
+        repeat = (len(self._pools), 1)
+        x, (energy, stored, _) = minimise(self._task(fixed, np.tile(buy, repeat), np.tile(sell, repeat)))
         imports, exports, gain, loss, store, *inside = block.split(x)
         # the box keeps every column a hair inside; the grid side is set to balance exactly, in one direction only
         net = fixed + block.behind @ (gain * block.charge - loss * block.discharge)
@@ -70,14 +71,13 @@ class DayBatch:
             bought = inside[0]
             net = net - inside[0] + inside[1]
         imports, exports = np.maximum(net, 0.0), np.maximum(-net, 0.0)
-        return [
-            Day(imports[d], exports[d], bought[d], gain[d], loss[d], store[d], energy[d], -stored[d])
-            for d in range(days)
-        ]
+        parts = (imports, exports, bought, gain, loss, store, energy, -stored)
+        found = [Day(*(part[row] for part in parts)) for row in range(len(fixed))]
+        return [found[k : k + self._days] for k in range(0, len(found), self._days)]
 
     def _task(self, fixed: Array, buy: Array, sell: Array) -> Task:
-        shape, groups = fixed.shape, len(self._groups)
-        stores = (shape[0], groups, self._steps)
+        shape = fixed.shape
+        stores = (shape[0], self._block.behind.shape[1], self._steps)
         per_meter = np.ones(shape)
         most_in = np.maximum(fixed + self._most_in, 0.0) + 1.0  # + 1: never binding, keeps an interior when buy = sell
         most_out = np.maximum(self._most_out - fixed, 0.0) + 1.0
@@ -99,6 +99,6 @@ class DayBatch:
             lower += [0 * per_meter] * 2
             curve += [0 * per_meter] * 2
         storage = np.zeros(stores)
-        storage[:, :, 0] = self._column("start")[:, 0]
+        storage[:, :, 0] = self._column("start")[..., 0]
         join = self._block.join
         return Task(self._block, join(*cost), join(*curve), join(*lower), join(*upper), fixed, storage)

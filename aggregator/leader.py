@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from aggregator.meter import Meter
 from aggregator.prosumers import Array, Portfolio
 from aggregator.rules import LeaderError, PriceSet, TariffRules
-from retail.tariff import Tariff
+
+if TYPE_CHECKING:
+    from retail.tariff import Tariff
 
 __all__ = [
     "INFORMATION",
@@ -82,6 +84,9 @@ class View:
         Delivered by ``last``, for one community.
     seed : int
         For leaders that draw random numbers.
+    days : array of int [D], optional
+        Rows of a tariff with a day axis (such as ``rules.default``) that the scenario days are; without it such a
+        tariff is read as one row per scenario day.
 
     Raises
     ------
@@ -97,6 +102,7 @@ class View:
     last: Offer | None = None
     profit: float | None = None
     seed: int = 0
+    days: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
         lmp = np.array(self.lmp_per_mwh, dtype=np.float64)
@@ -131,12 +137,30 @@ class View:
         -------
         View
         """
-        return replace(self, portfolio=self.portfolio.over(days), lmp_per_mwh=self.lmp_per_mwh[days])
+        rows = None if self.days is None else self.days[days]
+        return replace(self, portfolio=self.portfolio.over(days), lmp_per_mwh=self.lmp_per_mwh[days], days=rows)
+
+    def on_scenario_days(self, tariff: Tariff) -> Tariff:
+        """The rows of a tariff that the scenario days are.
+
+        Parameters
+        ----------
+        tariff : Tariff ([T] or [D_all, T])
+            Ticks.
+
+        Returns
+        -------
+        Tariff ([T] or [D, T])
+        """
+        return tariff if tariff.sell.dim() == 1 or self.days is None else tariff[self.days]
 
 
 @runtime_checkable
 class Leader(Protocol):
-    """A pricing strategy: a frozen dataclass of its parameters with these three members."""
+    """A pricing strategy: a frozen dataclass of its parameters with these members.
+
+    A leader whose tariff can never change from round to round may also say ``constant: ClassVar[bool] = True``.
+    """
 
     @property
     def information(self) -> str:

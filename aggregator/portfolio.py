@@ -74,36 +74,44 @@ class BestResponse:
     def __init__(self, portfolio: Portfolio, *, merge: bool = True) -> None:
         self.portfolio = portfolio
         self.pools = pools(portfolio, merge=merge)
-        self._solvers: dict[tuple[tuple[Group, ...], int], DayProgram | DayBatch] = {}
+        self._linear: dict[tuple[Group, ...], DayProgram] = {}
+        self._quadratic: dict[tuple[int, ...], DayBatch] = {}
 
-    def days(self, pool: Pool, buy: Array, sell: Array) -> Sequence[Day]:
-        """Optimal schedules of one pool.
+    def days(self, buy: Array, sell: Array) -> list[Sequence[Day]]:
+        """Optimal schedules of each of ``pools``.
 
         Parameters
         ----------
-        pool : Pool
-            One of ``self.pools``.
         buy, sell : array [D, T] $/kWh
             ``buy >= sell``.
 
         Returns
         -------
-        sequence of Day
-            One per day.
+        list of sequence of Day
+            One sequence per pool, one entry per day.
         """
-        fixed = pool.fixed_kwh
-        meters, steps = fixed.shape[1], fixed.shape[2]
-        if not pool.groups and meters == 1:
-            return [_idle(fixed[d], buy[d], sell[d]) for d in range(len(fixed))]
-        quadratic = any(one.wear_quadratic > 0.0 for one in pool.groups)
-        key = (pool.groups, meters)
-        if key not in self._solvers:
-            kind = DayBatch if quadratic else DayProgram
-            self._solvers[key] = kind(pool.groups, meters, steps, pool.fee, pool.storage_end)
-        solver = self._solvers[key]
-        if isinstance(solver, DayBatch):
-            return solver.solve(fixed, buy, sell)
-        return [solver.solve(fixed[d], buy[d], sell[d]) for d in range(len(fixed))]
+        found: list[Sequence[Day]] = [()] * len(self.pools)
+        batches: dict[tuple[int, ...], list[int]] = {}
+        for k, pool in enumerate(self.pools):
+            if not pool.groups and pool.fixed_kwh.shape[1] == 1:
+                found[k] = [_idle(fixed, buy[d], sell[d]) for d, fixed in enumerate(pool.fixed_kwh)]
+            elif any(one.wear_quadratic > 0.0 for one in pool.groups):
+                batches.setdefault(tuple(one.meter for one in pool.groups), []).append(k)
+            else:
+                program = self._program(pool)
+                found[k] = [program.solve(fixed, buy[d], sell[d]) for d, fixed in enumerate(pool.fixed_kwh)]
+        for shape, members in batches.items():
+            if shape not in self._quadratic:
+                self._quadratic[shape] = DayBatch([self.pools[k] for k in members])
+            for k, days in zip(members, self._quadratic[shape].solve(buy, sell), strict=True):
+                found[k] = days
+        return found
+
+    def _program(self, pool: Pool) -> DayProgram:
+        if pool.groups not in self._linear:
+            _, meters, steps = pool.fixed_kwh.shape
+            self._linear[pool.groups] = DayProgram(pool.groups, meters, steps, pool.fee, pool.storage_end)
+        return self._linear[pool.groups]
 
     def solve(self, buy: ArrayLike, sell: ArrayLike, *, weights: ArrayLike | None = None) -> Response:
         """Best response to a tariff.
@@ -132,7 +140,7 @@ class BestResponse:
                 f"The buy price {buy[day, step]:g} is below the sell price {sell[day, step]:g} $/kWh on day {day}, "
                 f"step {step}: buying and selling at once would earn without end; keep buy >= sell."
             )
-        found = [(pool, self.days(pool, buy, sell)) for pool in self.pools]
+        found = list(zip(self.pools, self.days(buy, sell), strict=True))
         return _assemble(portfolio, found, buy, sell, weights)
 
 

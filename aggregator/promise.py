@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from aggregator.leader import View
-from aggregator.portfolio import BestResponse, Response
+from aggregator.portfolio import Response, optimum
 from aggregator.prosumers import Array
 from retail.tariff import TICKS_PER_UNIT, Tariff
 
@@ -34,28 +34,30 @@ def profit_by_day(response: Response, energy: ArrayLike, sell: ArrayLike, wholes
     return np.asarray((retail - np.asarray(wholesale) * response.net).sum(axis=1))
 
 
-def promise(view: View, tariff: Tariff, followers: BestResponse | None = None) -> float | None:
+def promise(view: View, tariff: Tariff) -> float | None:
     """Profit that a tariff promises: mean over the scenario days at the followers' own best response.
+
+    Followers are compiled anew, so that linear followers, whose answers may be ties, answer the same tariff in the same
+    way whatever was asked before.
 
     Parameters
     ----------
     view : View
-    tariff : Tariff ([T] or [D, T])
+    tariff : Tariff ([T], [D, T] or one row for each day that ``view.days`` counts in)
         Exactly as offered, on ticks.
-    followers : BestResponse, optional
-        Compiled followers of ``view.portfolio``, to save time.
 
     Returns
     -------
     float or None
         $/day for one community; None if the tariff differs by day and its days are not the scenario days.
     """
+    tariff = view.on_scenario_days(tariff)
     buy = tariff.buy_price
     if buy.ndim == 2 and buy.shape[0] != view.portfolio.days:
         same = all(bool((part == part[:1]).all()) for part in (tariff.buy, tariff.sell, tariff.energy))
         if not same:
             return None
         tariff = tariff[0]
-    response = (followers or BestResponse(view.portfolio)).solve(tariff.buy_price, tariff.sell_price)
+    response = optimum(view.portfolio, tariff.buy_price, tariff.sell_price)
     energy = tariff.energy.numpy() / TICKS_PER_UNIT
     return float(profit_by_day(response, energy, tariff.sell_price, view.wholesale_price).mean())

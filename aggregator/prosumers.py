@@ -127,8 +127,15 @@ class Portfolio:
 
     @property
     def has_battery(self) -> NDArray[np.bool_]:
-        """Whether a prosumer can move energy in time, array [N]."""
-        return (self.charge > 0.0) | (self.discharge > 0.0)
+        """Whether a prosumer can move energy in time, array [N].
+
+        False also for a store of no width and for one that can only fill (or only empty) but must end where it began
+        or is full (empty) already: its schedule is zero, and as a variable it would leave the programs no interior.
+        """
+        rises = (self.charge > 0.0) & (self.start < self.store_max)
+        falls = (self.discharge > 0.0) & (self.start > self.store_min)
+        both = (self.charge > 0.0) & (self.discharge > 0.0)
+        return (self.store_max > self.store_min) & (both | ((self.storage_end == "value") & (rises | falls)))
 
     def over(self, days: NDArray[np.intp]) -> Portfolio:
         """The same followers on some of the days.

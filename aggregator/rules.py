@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aggregator.prosumers import Array
-from retail.tariff import TICKS_PER_UNIT, Tariff, to_ticks
 
+if TYPE_CHECKING:
+    from retail.tariff import Tariff
+
+# repeated from retail.tariff (a test compares): the package is imported for its names often, torch should wait for use
+TICKS_PER_UNIT = 100_000
 TOLERANCE = 1e-9
 
 
@@ -267,6 +272,8 @@ class TariffRules:
         Tariff
             Its ``buy`` is exactly the rounded total: the energy part takes what network and levy leave.
         """
+        from retail.tariff import Tariff, to_ticks  # noqa: PLC0415  torch is slow to import
+
         parts = Tariff.make(energy=0.0, network=self.network, levy=self.levy, sell=self.sell, fee=self.fee)
         return Tariff(to_ticks(buy) - parts.network - parts.levy, parts.network, parts.levy, parts.sell, parts.fee)
 

@@ -183,7 +183,8 @@ class Coordinator:
                 f"round {k + 1}: {label}", (k + 0.1 + 0.8 * share) / world.arm.equilibrium.rounds
             ),
         )
-        return [{"round": float(k)} | row for row in rows], done + (episodes if learner.training == "on-policy" else 0)
+        numbered: list[Row] = [{"round": float(k), **row} for row in rows]
+        return numbered, done + (episodes if learner.training == "on-policy" else 0)
 
 
 def view(world: World, k: int, last: Iterate | None) -> View:
@@ -216,6 +217,7 @@ def view(world: World, k: int, last: Iterate | None) -> View:
         last=None if last is None else last.offer,
         profit=None if last is None else last.delivered,
         seed=world.seed,
+        days=world.training.numpy(),
     )
 
 
@@ -267,7 +269,8 @@ def _reason(converged: bool, fixed: bool, moved: float, drift: float, k: int, ro
     if converged and fixed:
         return "the leader's tariff does not depend on the followers: one round is the equilibrium of this arm"
     if converged:
-        return f"prices moved by {moved:.5f} $/kWh (<= {tolerance}), the followers' cost by {drift:.2%} (<= {COST_REST:.0%})"
+        rest = f"the followers' cost by {drift:.2%} (<= {COST_REST:.0%})"
+        return f"prices moved by {moved:.5f} $/kWh (<= {tolerance}), {rest}"
     if k + 1 < rounds:
         return "goes on"
     parts = []

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -197,11 +198,9 @@ def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
         None if all went well.
     """
     try:
-        if simulate is None:
-            from hmarl.simulate import simulate  # noqa: PLC0415 - heavy, and only the worker needs it
         report("starting", 0.0)
         began = time.monotonic()
-        result = simulate(job.arm, job.seed, job.data, report)
+        result = (simulate or _real())(job.arm, job.seed, job.data, report)
         about = manifest.describe(
             job.arm.resolved(),
             seed=job.seed,
@@ -219,10 +218,16 @@ def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
     return None
 
 
+def _real() -> Simulate:
+    from hmarl.simulate import simulate  # noqa: PLC0415 - heavy, and only the worker needs it
+
+    return simulate
+
+
 def _here(todo: list[Job], simulate: Simulate | None, jobs: int, board: Board) -> Iterator[tuple[Job, Failure | None]]:
     """Run jobs one after the other in this process."""
     for job in todo:
-        yield job, work(job, simulate, lambda stage, share, label=job.label: board.update(label, stage, share))
+        yield job, work(job, simulate, partial(board.update, job.label))
 
 
 def _spawned(

@@ -20,7 +20,7 @@ class Store(Section):
     min_kwh, max_kwh : float [kWh]
         Usable range of stored energy.
     power_kw : float [kW]
-        Limit of charging and of discharging, at the meter.
+        Limit of charging and of discharging, on the store side.
     efficiency : float (0, 1]
         One way.
     start_kwh : float [kWh], optional
@@ -175,6 +175,20 @@ class Grid(Section):
     bus: str
     replication: Whole = 1
     load_shape: Literal["flat", "daily"] = "daily"
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        from wholesale import CASES, case  # noqa: PLC0415  a study without a wholesale market needs none of it
+
+        if self.case not in CASES:
+            hint = nearest(self.case, CASES)
+            meant = f"; did you mean '{hint}'?" if hint else ""
+            raise ValueError(f"case {self.case!r} is unknown (cases: {', '.join(CASES)}){meant}")
+        buses = case(self.case).buses
+        if self.bus not in buses:
+            shown = ", ".join(buses[:12]) + (", ..." if len(buses) > 12 else "")
+            raise ValueError(f"bus {self.bus!r} is not in case {self.case} (its buses: {shown})")
+        return self
 
 
 class Wholesale(Grid):

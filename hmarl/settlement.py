@@ -15,7 +15,6 @@ from retail.forecast import mean_of_last_days
 
 if TYPE_CHECKING:
     from aggregator.ledger import Ledger
-
     from wholesale.market import Clearing
 
 Array = NDArray[np.float64]

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from hmarl import yaml_reader
 from hmarl.arm import Arm
@@ -14,6 +14,9 @@ from hmarl.header import KEYS, check_header
 from hmarl.merging import SECTIONS, put
 from hmarl.problems import Problem, StudyError, unknown
 from hmarl.resolve import resolve
+
+if TYPE_CHECKING:
+    from hmarl.coordinator import Coordinator
 
 __all__ = ["Arm", "Problem", "Study", "StudyError"]
 
@@ -144,6 +147,29 @@ class Study:
                 return arm
         names = [arm.name for arm in self.arms]
         raise StudyError([unknown("arm", name, names, what=f"arm of study {self.name}", label="arms")])
+
+    def coordinator(self, arm: str | None = None, seed: int = 0, data: str | Path | None = None) -> Coordinator:
+        """Start the two-level iteration of one arm.
+
+        Parameters
+        ----------
+        arm : str, optional
+            The baseline if left out.
+        seed : int
+            Of all named random streams.
+        data : path, optional
+            Folder of the real data; ``HMARL_DATA`` if left out.
+
+        Returns
+        -------
+        Coordinator
+            Iterate over it for one `Iterate` a round.
+        """
+        from hmarl.coordinator import Coordinator  # noqa: PLC0415  torch takes seconds
+        from hmarl.datafind import data_dir  # noqa: PLC0415
+        from hmarl.world import build  # noqa: PLC0415
+
+        return Coordinator(build(self.arm(arm), seed, data_dir(None if data is None else str(data))))
 
     def change(self, **changes: Any) -> Study:
         """Copy the study with some values changed.

@@ -173,4 +173,5 @@ def _tune(learner: RuleTrader, ground: Ground, tariff: Tariff, rows_at_once: int
         learner.numbers = part.repeat_interleave(len(days), 0)
         trial = play(ground.game, learner, days.repeat(len(part)), tariff, ground.arrival)
         costs.append(trial.cost.reshape(len(part), -1).mean(1))
-    return {"episode": 0.0} | dict(learner.choose(torch.cat(costs)))
+    row: Row = {"episode": 0.0}
+    return row | dict(learner.choose(torch.cat(costs)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,6 +32,8 @@ class Fixed:
     LeaderError
         If a parameter is not one of the allowed words.
     """
+
+    constant: ClassVar[bool] = True
 
     tariff: str = "time-of-use"
     information: str = "forecast"

@@ -131,7 +131,7 @@ class Stackelberg:
         bound = certificate.value if certificate.certified else None
         if bound is not None and not changed:
             bound = min(bound, limit)
-        return self._choose(scene, own, prices, candidates, bound, f"{len(days)} scenario days{note}")
+        return self._choose(scene, prices, candidates, bound, f"{len(days)} scenario days{note}")
 
     def _bound(self, followers: BestResponse, view: View, prices: PriceSet) -> DecoupledBound:
         rules = view.rules
@@ -175,7 +175,6 @@ class Stackelberg:
     def _choose(
         self,
         view: View,
-        own: BestResponse,
         prices: PriceSet,
         candidates: dict[str, Array],
         bound: float | None,
@@ -184,7 +183,7 @@ class Stackelberg:
         best: tuple[float, str, Tariff] | None = None
         for name, wish in candidates.items():
             tariff = view.rules.tariff(prices.clip(wish))
-            promised = promise(view, tariff, own)
+            promised = promise(view, tariff)
             if promised is not None and (best is None or promised > best[0]):
                 best = (promised, name, tariff)
         if best is None:
@@ -213,7 +212,7 @@ class Stackelberg:
 def _familiar(view: View, last: Offer | None) -> dict[str, Array]:
     """Prices worth comparing with: the default and cost plus (both clipped into the rules), and the last offer."""
     rules = view.rules
-    default = rules.default.buy_price
+    default = view.on_scenario_days(rules.default).buy_price
     cost = view.wholesale_price.mean(axis=0) * 1.25 + rules.network + rules.levy
     known = {"default tariff": default if default.ndim == 1 else default.mean(axis=0), "cost plus": cost}
     if last is not None and last.tariff.buy.ndim == 1 and last.tariff.steps == rules.steps:

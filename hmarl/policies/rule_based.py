@@ -21,8 +21,9 @@ class RuleBased:
 
     Surplus is stored. Need is covered from the store down to a reserve of ``keep`` times the own net load expected in
     later, dearer hours. In cheap hours that dearer ones follow, the store is brought to ``level`` of its capacity less
-    ``room`` times the surplus expected later, spread over the cheap hours left. Limit prices are truthful. The three
-    numbers are common to all homes and are searched on training days; a list of one value fixes it.
+    ``room`` times the surplus expected later, spread over the cheap hours left. Never more than ``power`` of the rating
+    is used, which is what wear asks for. Limit prices are truthful. The four numbers are common to all homes and are
+    searched on training days; a list of one value fixes it.
 
     Source: in the spirit of the rule-based farms of MAPDES, and of the tuned rule that learned policies must beat.
 
@@ -34,14 +35,17 @@ class RuleBased:
         Candidates for the share of capacity filled in cheap hours, 0..1; 0 never charges from the grid.
     room : tuple of float
         Candidates for the room left for expected surplus, at least 0.
+    power : tuple of float
+        Candidates for the largest share of the rating used, 0..1.
     band : float
         Hours within this share of the day's price range above its lowest price are cheap, and a price is dearer if it
         is higher by more than this share of the range.
     """
 
-    keep: tuple[float, ...] = (0.0, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0)
-    level: tuple[float, ...] = (0.0, 0.5, 0.75, 1.0)
-    room: tuple[float, ...] = (0.0, 0.75, 1.5, 2.5)
+    keep: tuple[float, ...] = (0.0, 0.75, 1.5, 3.0)
+    level: tuple[float, ...] = (0.0, 0.5, 1.0)
+    room: tuple[float, ...] = (0.0, 1.0, 2.5)
+    power: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0)
     band: float = 0.1
 
     def start(self, spec: Spec) -> RuleTrader:
@@ -69,8 +73,8 @@ class RuleTrader:
     def __init__(self, policy: RuleBased, spec: Spec) -> None:
         self.policy, self.game = policy, spec.game
         # Without a grid charge the room does not matter: one candidate stands for all.
-        trio = product(policy.keep, policy.level, policy.room)
-        self.candidates = [(k, lv, r) for k, lv, r in trio if lv > 0 or r == policy.room[0]]
+        every = product(policy.keep, policy.level, policy.room, policy.power)
+        self.candidates = [c for c in every if c[1] > 0 or c[2] == policy.room[0]]
         self.numbers = torch.tensor([self.candidates[len(self.candidates) // 2]], dtype=torch.float64)
 
     def act(self, seen: Seen, explore: bool) -> Tensor:
@@ -89,7 +93,7 @@ class RuleTrader:
             Battery head; limit prices are truthful.
         """
         state, game, battery = seen.state, self.game, self.game.community.battery
-        keep, level, room = (self.numbers[:, i : i + 1] for i in range(3))
+        keep, level, room, power = (self.numbers[:, i : i + 1] for i in range(4))
         buy = state.tariff.buy.double()
         low, high = buy.amin(-1, keepdim=True), buy.amax(-1, keepdim=True)
         band = self.policy.band * (high - low)
@@ -104,15 +108,16 @@ class RuleTrader:
         wish = torch.where(wish < 0, -torch.minimum(-wish, spare), wish)
         cheap = (now <= low + band) & (high > low)
         if bool(cheap.any()):
-            wish = torch.where(
-                cheap, torch.maximum(wish, self._grid_charge(state, buy, band, level, room, surplus)), wish
-            )
+            charge = self._grid_charge(state, buy, band, level, room, surplus)
+            wish = torch.where(cheap, torch.maximum(wish, charge), wish)
+        most = power * game.community.step_hours
+        wish = torch.maximum(torch.minimum(wish, most * battery.charge_kw), -most * battery.discharge_kw)
         return game.action_for(state, wish).unsqueeze(-1)
 
     def _grid_charge(
         self, state: State, buy: Tensor, band: Tensor, level: Tensor, room: Tensor, surplus: Tensor
     ) -> Tensor:
-        """Store change of a cheap hour, [B, N] kWh: the way to the target, spread over the cheap hours left in a row."""
+        """Store change of a cheap hour, [B, N] kWh: the way to the target, spread over the cheap hours in a row."""
         battery = self.game.community.battery
         cheap_ahead = (buy[:, state.step :] <= buy.amin(-1, keepdim=True) + band).long()
         in_a_row = cheap_ahead.cumprod(-1).sum(-1, keepdim=True)
@@ -142,19 +147,19 @@ class RuleTrader:
         """
         best = int(cost.argmin())
         self.numbers = torch.tensor([self.candidates[best]], dtype=torch.float64)
-        keep, level, room = self.candidates[best]
-        return {"keep": keep, "level": level, "room": room, "cost": float(cost[best])}
+        names = ("keep", "level", "room", "power")
+        return dict(zip(names, self.candidates[best], strict=True)) | {"cost": float(cost[best])}
 
     def state(self) -> dict[str, Any]:
-        """The three numbers."""
+        """The four numbers."""
         return {"numbers": self.numbers}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over the three numbers.
+        """Take over the four numbers.
 
         Parameters
         ----------
         state : dict
-            With ``numbers`` [1, 3].
+            With ``numbers`` [1, 4].
         """
         self.numbers = state["numbers"]

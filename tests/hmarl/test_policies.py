@@ -114,8 +114,8 @@ def test_the_rule_is_tuned_to_the_best_candidate():
     learner = tuned_rule(g, spec(game).clusters, PRICES, 0)
     best = float(play(game, learner, g.days, PRICES, g.arrival).cost.mean())
     costs = []
-    for keep, level, room in learner.candidates[::7]:
-        one = RuleBased((keep,), (level,), (room,)).start(spec(game))
+    for keep, level, room, power in learner.candidates[::9]:
+        one = RuleBased((keep,), (level,), (room,), (power,)).start(spec(game))
         costs.append(float(play(game, one, g.days, PRICES, g.arrival).cost.mean()))
     assert best <= min(costs) + 1e-9
     assert best < float(no_battery(game, g.days, PRICES, g.arrival).cost.mean())

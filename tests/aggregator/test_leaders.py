@@ -1,0 +1,182 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import aggregator
+from aggregator.leader import LeaderError, TariffRules, View
+from aggregator.meter import Meter
+from aggregator.portfolio import optimum
+from aggregator.promise import promise
+from aggregator.rules import TICKS_PER_UNIT
+from retail.tariff import TICKS_PER_UNIT as RETAIL_TICKS
+from retail.tariff import Tariff
+
+DEFAULT = Tariff.make(energy=np.array([0.1, 0.2, 0.3, 0.2]), network=0.06, levy=0.02, sell=0.05)
+LIMITS = {"floor": 0.1, "ceiling": 0.4, "sell": 0.05, "network": 0.06, "levy": 0.02}
+
+
+def test_mistakes_in_the_rules_come_all_at_once():
+    bad = TariffRules(DEFAULT, **{**LIMITS, "floor": 0.5, "network": -0.1, "sell": 0.6}, fee=-1.0)
+    with pytest.raises(LeaderError) as caught:
+        bad.check()
+    for word in ("ceiling", "sell 0.6", "network + levy", "fee is -1"):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"average_cap": 0.05}, "average_cap 0.05"),
+        ({"floor": np.array([0.1, 0.1, np.nan, 0.1])}, "step 2"),
+        ({"floor": np.zeros(3)}, "shape"),
+        ({"ramp": -0.1}, "ramp"),
+        ({"ramp": 0.01, "floor": np.array([0.1, 0.3, 0.1, 0.1]), "ceiling": np.array([0.2, 0.4, 0.4, 0.4])}, "ramp"),
+        ({"average_cap": float("nan")}, "average_cap"),
+    ],
+)
+def test_each_mistake_has_a_sentence(change, word):
+    with pytest.raises(LeaderError, match=word):
+        TariffRules(DEFAULT, **{**LIMITS, **change}).check()
+
+
+def test_broken_rules_are_named():
+    rules = TariffRules(DEFAULT, **LIMITS, average_cap=0.25, ramp=0.1)
+    assert rules.admissible(np.full(4, 0.25)) == []
+    said = " ".join(rules.admissible([0.05, 0.5, 0.3, 0.3]))
+    for word in ("ceiling", "floor", "average_cap", "ramp"):
+        assert word in said
+    assert "shape" in rules.admissible(np.zeros(3))[0]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_clipped_price_is_admissible_and_clipping_it_again_changes_nothing(seed):
+    rng = np.random.default_rng(seed)
+    cap = rng.uniform(0.15, 0.3) if seed % 2 else None
+    ramp = rng.uniform(0.0, 0.1) if seed % 3 == 0 else None
+    rules = TariffRules(DEFAULT, **{**LIMITS, "floor": 0.10001}, average_cap=cap, ramp=ramp)
+    price = rules.clip(rng.uniform(-0.1, 0.6, 4))
+    assert rules.admissible(price) == []
+    assert (rules.clip(price) == price).all()
+    assert (rules.tariff(price).buy_price == price).all()
+
+
+def test_the_mark_up_formula():
+    rng = np.random.default_rng(0)
+    rules = TariffRules(DEFAULT, **LIMITS)
+    portfolio = aggregator.Portfolio(rng.normal(0, 1, (2, 1, 4)), *[np.zeros(1)] * 5, 1.0, 1.0, 0.0, 0.0)
+    lmp = np.array([[40.0, 80.0, 100.0, 20.0], [60.0, 100.0, 140.0, 40.0]])
+    offer = aggregator.leader("mark-up", margin=0.5).offer(View(0, rules, portfolio, lmp, Meter()))
+    assert offer.tariff.buy_price == pytest.approx(np.array([0.05, 0.09, 0.12, 0.03]) * 1.5 + 0.08, abs=1e-5)
+    assert "clipped" not in offer.method
+    high = View(0, rules, portfolio, lmp * 10, Meter())
+    assert "clipped into the rules at 4 of 4 steps" in aggregator.leader("mark-up").offer(high).method
+
+
+def test_fixed_offers_the_default_and_promises_what_it_earns(make_view):
+    view = make_view(np.random.default_rng(1))
+    offer = aggregator.leader("fixed").offer(view)
+    assert (offer.tariff.buy == view.rules.default.buy).all()
+    response = optimum(view.portfolio, offer.tariff.buy_price, offer.tariff.sell_price)
+    by_hand = 0.0
+    for d in range(2):
+        w = view.lmp_per_mwh[d] / 1000
+        by_hand += ((offer.tariff.buy_price - 0.08 - w) * response.importing[d]).sum() / 2
+        by_hand -= ((0.05 - w) * response.exporting[d]).sum() / 2
+    assert offer.promised == pytest.approx(by_hand, abs=1e-9)
+    flat = aggregator.leader("fixed", tariff="flat").offer(view)
+    assert np.ptp(flat.tariff.buy_price) == 0.0
+    assert flat.tariff.buy_price.mean() == pytest.approx(offer.tariff.buy_price.mean(), abs=1e-5)
+
+
+def test_a_default_that_differs_by_day_is_not_priced_on_other_days(make_view):
+    view = make_view(np.random.default_rng(2))
+    by_day = Tariff.make(energy=np.linspace(0.1, 0.2, 5)[:, None] + np.zeros((5, 8)), sell=0.05)
+    assert promise(view, by_day) is None
+    assert promise(view, by_day[:2]) is not None
+    assert promise(view, view.rules.default.over(5)) == pytest.approx(promise(view, view.rules.default))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_stackelberg_beats_the_baselines_in_its_own_picture(make_view, seed):
+    rng = np.random.default_rng(seed)
+    limits = {"ramp": 0.2} if seed == 3 else {}
+    view = make_view(rng, rho=(0.0, 0.03)[seed % 2], steps=12, days=3, rules=limits)
+    best = aggregator.leader("stackelberg", method="bound").offer(view)
+    assert view.rules.admissible(best.tariff.buy_price) == []
+    assert best.promised == pytest.approx(promise(view, best.tariff), abs=1e-9)
+    assert best.promised <= best.bound + 1e-6
+    assert best.gap == pytest.approx((best.bound - best.promised) / abs(best.bound))
+    baselines = [aggregator.leader("mark-up").offer(view)]
+    regulated = aggregator.leader("fixed").offer(view)
+    if not view.rules.admissible(regulated.tariff.buy_price):
+        baselines.append(regulated)
+    for other in baselines:
+        assert other.promised <= best.promised + 1e-9
+
+
+def test_stackelberg_says_which_method_it_used(make_view):
+    view = make_view(np.random.default_rng(5), steps=6, days=1, batteries=1, rho=0.03)
+    small = aggregator.leader("stackelberg").offer(view)
+    assert "exact model: 48 binaries" in small.method
+    bound = aggregator.leader("stackelberg", method="bound").offer(view)
+    assert "exact" not in bound.method
+    assert small.promised >= bound.promised - 1e-9
+    assert small.promised <= small.bound + 1e-6
+    large = make_view(np.random.default_rng(5), steps=24, days=4, rho=0.03, equal=True)
+    assert "left out (768 binaries)" in aggregator.leader("stackelberg").offer(large).method
+
+
+def test_stackelberg_keeps_its_own_cap_and_ceiling(make_view):
+    view = make_view(np.random.default_rng(6), rho=0.03)
+    offer = aggregator.leader("stackelberg", method="bound", average_cap=0.2, ceiling=0.3).offer(view)
+    assert offer.tariff.buy_price.mean() <= 0.2 + 1e-9
+    assert offer.tariff.buy_price.max() <= 0.3
+    again = aggregator.leader("stackelberg", method="bound", average_cap=0.2, ceiling=0.3).offer(view)
+    assert (again.tariff.buy == offer.tariff.buy).all()
+    assert again.promised == offer.promised
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "word"),
+    [
+        ("nobody", {}, "choose one of fixed, mark-up, stackelberg"),
+        ("fixed", {"tariff": "cheap"}, "time-of-use"),
+        ("mark-up", {"margin": -2.0}, "margin"),
+        ("mark-up", {"marge": 0.1}, "marge"),
+        ("stackelberg", {"method": "guess", "scenarios": 0}, "scenarios is 0"),
+        ("stackelberg", {"information": "all"}, "perfect, forecast, last-day"),
+    ],
+)
+def test_leaders_refuse_with_a_sentence(name, parameters, word):
+    with pytest.raises(LeaderError, match=word):
+        aggregator.leader(name, **parameters)
+
+
+def test_every_leader_bids_its_forecast_and_is_a_leader():
+    forecast = np.arange(6.0).reshape(2, 3)
+    for name in aggregator.LEADERS:
+        one = aggregator.leader(name)
+        assert isinstance(one, aggregator.Leader)
+        assert (one.bid(forecast) == forecast).all()
+
+
+def test_a_view_must_fit_together(make_view):
+    view = make_view(np.random.default_rng(7))
+    with pytest.raises(LeaderError, match="lmp_per_mwh has shape"):
+        View(0, view.rules, view.portfolio, np.zeros((3, 8)), Meter())
+    with pytest.raises(LeaderError, match="steps"):
+        View(0, TariffRules(DEFAULT, **LIMITS), view.portfolio, np.zeros((2, 8)), Meter())
+
+
+def test_the_package_is_light_and_its_function_survives_the_module_of_the_same_name():
+    code = (
+        "import sys, aggregator; assert not {'torch', 'pyomo', 'highspy'} & set(sys.modules), 'heavy';"
+        "import aggregator.leader; import aggregator.leaders.stackelberg; assert callable(aggregator.leader)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_ticks_are_those_of_retail():
+    assert TICKS_PER_UNIT == RETAIL_TICKS
