@@ -273,9 +273,11 @@ def _reason(converged: bool, fixed: bool, moved: float, drift: float, k: int, ro
         return f"prices moved by {moved:.5f} $/kWh (<= {tolerance}), {rest}"
     if k + 1 < rounds:
         return "goes on"
+    if k == 0:
+        return "NOT CONVERGED after 1 round: a single round cannot show rest"
     parts = []
     if moved > tolerance:
         parts.append(f"prices still moved by {moved:.5f} $/kWh (tolerance {tolerance})")
     if drift > COST_REST:
         parts.append(f"the followers' cost still moved by {drift:.2%} (rest: {COST_REST:.0%})")
-    return f"NOT CONVERGED after {rounds} rounds: " + " and ".join(parts or ["one round shows no change"])
+    return f"NOT CONVERGED after {rounds} rounds: " + " and ".join(parts)

@@ -88,6 +88,11 @@ def tabulate(system: System, bids: Sequence[Bid], voll: float) -> Book:
 def check_voll(voll: float) -> None:
     """Refuse a value of lost load that is not a positive number of $/MWh.
 
+    Parameters
+    ----------
+    voll : float $/MWh
+        Finite and > 0.
+
     Raises
     ------
     ValueError

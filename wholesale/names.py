@@ -35,6 +35,13 @@ def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
 def position(bus: str, buses: tuple[str, ...]) -> int:
     """Index of a bus.
 
+    Parameters
+    ----------
+    bus : str
+        Its name.
+    buses : tuple of str
+        All names.
+
     Raises
     ------
     ValueError

@@ -37,6 +37,11 @@ class Network:
 def check_convention(convention: str) -> None:
     """Refuse a convention that does not exist.
 
+    Parameters
+    ----------
+    convention : str
+        How branch data become susceptances; no unit.
+
     Raises
     ------
     ValueError

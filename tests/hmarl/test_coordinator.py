@@ -71,10 +71,10 @@ def test_a_fixed_tariff_needs_one_round_and_moving_ones_say_how_they_ended():
     fixed = list(Coordinator(world("regulated")))
     assert len(fixed) == 1
     assert fixed[0].converged
-    moving = list(Coordinator(world("mark-up", **{"equilibrium.tolerance": 1e-9, "equilibrium.rounds": 2})))
-    assert len(moving) == 2
+    moving = list(Coordinator(world("mark-up", **{"equilibrium.rounds": 1})))
+    assert len(moving) == 1
     assert not moving[-1].converged
-    assert moving[-1].reason.startswith("NOT CONVERGED after 2 rounds")
+    assert moving[-1].reason.startswith("NOT CONVERGED after 1 round: a single round cannot show rest")
     assert moving[-1].certificate["converged"] is False
 
 
