@@ -110,6 +110,42 @@ def play(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Te
     return Played(days, prices, outcome, torch.cat([p[1] for p in parts]))
 
 
+def lane_costs(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Tensor, lanes: int) -> Tensor:
+    """Mean cost of several variants of one learner, side by side.
+
+    Parameters
+    ----------
+    game : Game
+        Rules.
+    learner : Learner
+        Acts for ``lanes`` rows that differ in its own numbers; a batch holds all lanes of a day, days inside lanes.
+    days : Tensor [D] int64
+        Days of the community.
+    tariff : Tariff [T] or [community days, T]
+        Prices.
+    arrival : Tensor [community days, T, N] int64
+        From ``arrivals``.
+    lanes : int
+        K.
+
+    Returns
+    -------
+    Tensor [K] $
+        Cost of the community per day, wear included.
+    """
+    prices = tariff[days] if tariff.sell.dim() > 1 else tariff.over(len(days))
+    if game.terminates:
+        rows = torch.arange(len(days)).repeat(lanes)
+        outcome, _ = _play(game, learner, days[rows], prices[rows], arrival[days[rows]], None)
+        return outcome.cost.sum((-1, -2)).reshape(lanes, -1).mean(1)
+    total, carried = torch.zeros(lanes, dtype=torch.float64), None
+    for i in range(len(days)):
+        rows = torch.full((lanes,), i)
+        outcome, stored = _play(game, learner, days[rows], prices[rows], arrival[days[rows]], carried)
+        total, carried = total + outcome.cost.sum((-1, -2)), stored[:, -1]
+    return total / len(days)
+
+
 def _play(
     game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Tensor, stored: Tensor | None
 ) -> tuple[Outcome, Tensor]:

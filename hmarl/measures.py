@@ -8,7 +8,8 @@ from __future__ import annotations
 
 MEASURES: dict[str, str] = {
     "aggregator_profit": "delivered profit [$/day]",
-    "promised_profit": "promised profit [$/day]",
+    "promised_profit": "promised, training [$/day]",
+    "delivered_in_training": "delivered, training [$/day]",
     "community_cost": "community cost [$/day]",
     "community_bill": "community bill [$/day]",
     "peak_kw": "peak import [kW]",
@@ -18,7 +19,8 @@ MEASURES: dict[str, str] = {
 }
 """Measure -> column header with unit.
 
-``community_cost`` includes wear, ``community_bill`` is cash only; both count + = paid. ``p2p_share`` is peer-traded
+``promised_profit`` is what the leader expects of its scenario days, which are training days; it is held against
+``delivered_in_training``, while ``aggregator_profit`` is what the judged days brought. ``community_cost`` includes wear, ``community_bill`` is cash only; both count + = paid. ``p2p_share`` is peer-traded
 energy as a share of all energy bought. ``share_T_LP`` is 100 (T - C) / (T - LP) with T the cost of the rule tuned on
 training days, C the cost of the arm and LP the perfect-foresight optimum of the whole community.
 """

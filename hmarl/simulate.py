@@ -141,6 +141,7 @@ def _measures(
     return {
         "aggregator_profit": float(settled.profit[rows].mean()),
         "promised_profit": float("nan") if last.offer.promised is None else float(last.offer.promised),
+        "delivered_in_training": last.delivered,
         "community_cost": float(played.cost[index].mean()),
         "community_bill": float(played.bill[index].mean()),
         "peak_kw": float(played.net[index].max()) / hours,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmarl.evaluation import look, play
+from hmarl.evaluation import lane_costs, look, play
 from hmarl.policies.base import Learner, Rollout
 from hmarl.policies.rule_based import RuleTrader
 from retail.game import Game
@@ -169,9 +169,10 @@ def _tune(learner: RuleTrader, ground: Ground, tariff: Tariff, rows_at_once: int
     """Try all candidates of the rule at once, as rows of one batch."""
     candidates, days = torch.tensor(learner.candidates, dtype=torch.float64), ground.days
     costs = []
-    for part in candidates.split(max(1, rows_at_once // len(days))):
-        learner.numbers = part.repeat_interleave(len(days), 0)
-        trial = play(ground.game, learner, days.repeat(len(part)), tariff, ground.arrival)
-        costs.append(trial.cost.reshape(len(part), -1).mean(1))
+    # Under ``carry`` days follow each other, so a batch holds one row for each candidate, not one for each day too.
+    rows_each = len(days) if ground.game.terminates else 1
+    for part in candidates.split(max(1, rows_at_once // rows_each)):
+        learner.numbers = part.repeat_interleave(rows_each, 0)
+        costs.append(lane_costs(ground.game, learner, days, tariff, ground.arrival, len(part)))
     row: Row = {"episode": 0.0}
     return row | dict(learner.choose(torch.cat(costs)))

@@ -108,8 +108,9 @@ def test_a_broken_learner_is_named():
         )
 
 
-def test_the_rule_is_tuned_to_the_best_candidate():
-    game = small()
+@pytest.mark.parametrize("end", ["restore", "carry"])
+def test_the_rule_is_tuned_to_the_best_candidate(end):
+    game = small(storage_end=end)
     g = ground(game)
     learner = tuned_rule(g, spec(game).clusters, PRICES, 0)
     best = float(play(game, learner, g.days, PRICES, g.arrival).cost.mean())
