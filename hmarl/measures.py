@@ -20,9 +20,10 @@ MEASURES: dict[str, str] = {
 """Measure -> column header with unit.
 
 ``promised_profit`` is what the leader expects of its scenario days, which are training days; it is held against
-``delivered_in_training``, while ``aggregator_profit`` is what the judged days brought. ``community_cost`` includes wear, ``community_bill`` is cash only; both count + = paid. ``p2p_share`` is peer-traded
-energy as a share of all energy bought. ``share_T_LP`` is 100 (T - C) / (T - LP) with T the cost of the rule tuned on
-training days, C the cost of the arm and LP the perfect-foresight optimum of the whole community.
+``delivered_in_training``, while ``aggregator_profit`` is what the judged days brought. ``community_cost`` includes
+wear, ``community_bill`` is cash only; both count + = paid. ``p2p_share`` is peer-traded energy as a share of all
+energy bought. ``share_T_LP`` is 100 (T - C) / (T - LP) with T the cost of the rule tuned on training days, C the cost
+of the arm and LP the perfect-foresight optimum of the whole community.
 """
 
 DEFAULT_MEASURES = ("aggregator_profit", "promised_profit", "community_cost", "peak_kw", "p2p_share")
