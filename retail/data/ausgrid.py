@@ -55,7 +55,7 @@ class Ausgrid:
             If the file is absent or incomplete, or a customer or a day is not in it.
         """
         path = locate(data, self.file)
-        table = pd.read_parquet(path)
+        table = read_table(path)
         missing = [c for c in COLUMNS if c not in table.columns]
         if missing:
             raise DataError(f"{path} has no column {', '.join(missing)}; the tidy form has {', '.join(COLUMNS)}.")
