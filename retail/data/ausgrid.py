@@ -101,6 +101,31 @@ def locate(data: Path | None, relative: str) -> Path:
     return path
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table by its suffix.
+
+    Parameters
+    ----------
+    path : Path
+        ``.parquet``, else CSV; energy columns in kWh.
+
+    Returns
+    -------
+    DataFrame
+        As stored.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or of another kind.
+    """
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read as a table ({first}); get an undamaged CSV or parquet file.") from None
+
+
 def _channel(table: pd.DataFrame, channel: str, customers: tuple[int, ...], window: Window, path: Path) -> np.ndarray:
     rows = table[table["channel"] == channel]
     # float32 in the file: 0.206 reads 0.20600000; the meter's resolution is 1 Wh.

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from retail.data import DataError, Profiles, Window
-from retail.data.ausgrid import cut, locate
+from retail.data.ausgrid import cut, locate, read_table
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,7 @@ class WideTables:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path} cannot be read as a table ({error}); give a CSV or parquet file.") from None
+    table = read_table(path)
     if not isinstance(table.index, pd.DatetimeIndex):
         column = "timestamp" if "timestamp" in table.columns else str(table.columns[0])
         stamps = pd.to_datetime(table[column], errors="coerce")

@@ -92,6 +92,12 @@ def test_damaged_tables_are_named(tmp_path, damage, message):
         WideTables("load.csv").read(Window(date(2012, 7, 2), 1, 60, "UTC"), tmp_path, 0)
 
 
+def test_a_file_cut_short_is_named(tmp_path):
+    (tmp_path / "homes.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(DataError, match="homes.parquet cannot be read"):
+        Ausgrid("homes.parquet").read(WINDOW, tmp_path, 0)
+
+
 def test_missing_data_says_where_it_looked(tmp_path):
     with pytest.raises(DataError, match=f"{tmp_path}.*HMARL_DATA"):
         Ausgrid().read(WINDOW, tmp_path, 0)
