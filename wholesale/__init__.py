@@ -13,7 +13,6 @@ from typing import Any
 
 from wholesale.cases import CASES, LOAD_SHAPES, case
 from wholesale.market import Bid, Clearing, Market
-from wholesale.matpower import read_matpower
 from wholesale.mistakes import SystemInvalid
 from wholesale.names import unknown
 from wholesale.system import Line, System, Unit
@@ -39,7 +38,6 @@ __all__ = [
     "Unit",
     "case",
     "market",
-    "read_matpower",
 ]
 
 

@@ -191,10 +191,6 @@ class Program:
         index, low, high = _flat(rows, lower, upper)
         self._check(self._highs.changeRowsBounds(len(index), index, low, high), "row bounds")
 
-    def forget(self) -> None:
-        """Drop the basis of earlier solutions, so that the next answer does not depend on what was solved before."""
-        self._highs.clearSolver()
-
     def solve(self, start: np.ndarray | None = None) -> Solution:
         """Solve the present numbers.
 

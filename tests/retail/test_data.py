@@ -94,7 +94,7 @@ def test_damaged_tables_are_named(tmp_path, damage, message):
 
 def test_a_file_cut_short_is_named(tmp_path):
     (tmp_path / "homes.parquet").write_bytes(b"PAR1 and then nothing")
-    with pytest.raises(DataError, match="homes.parquet cannot be read"):
+    with pytest.raises(DataError, match=r"homes\.parquet cannot be read"):
         Ausgrid("homes.parquet").read(WINDOW, tmp_path, 0)
 
 
