@@ -146,6 +146,12 @@ class GameRules(Section):
         Whose cost a follower feels.
     storage_end : str
         What happens to energy left in store at the end of a day.
+    dispatch : str
+        Whether the battery moves as the action says, or beyond that only as far as posted blocks clear.
+    keep : float
+        Under ``contingent``: reserve for own dear hours, as a multiple of the expected need.
+    end_value : float [$/kWh]
+        Under ``value``: what a stored kWh is worth at the end of a day; under ``carry``: in the pictures of planners.
     action : str
         What an action means for the battery: a correction of self-consumption, or power itself.
     """
@@ -153,6 +159,9 @@ class GameRules(Section):
     public: Literal["this_step", "last_step", "none"] = "this_step"
     reward: Literal["own", "community", "difference"] = "difference"
     storage_end: Literal["restore", "value", "carry"] = "restore"
+    dispatch: Literal["committed", "contingent"] = "committed"
+    keep: Amount = 2.0
+    end_value: Amount = 0.15
     action: Literal["residual", "raw"] = "residual"
 
 

@@ -135,6 +135,9 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         public=rules.public,
         reward=rules.reward,
         storage_end=rules.storage_end,
+        dispatch=rules.dispatch,
+        keep=rules.keep,
+        end_value=rules.end_value,
         action=rules.action,
         scale_days=training,
     )

@@ -81,6 +81,24 @@ def at_meter(store_change: Tensor, battery: Battery) -> Tensor:
     return torch.where(store_change > 0, store_change / battery.eta_charge, store_change * battery.eta_discharge)
 
 
+def from_meter(energy: Tensor, battery: Battery) -> Tensor:
+    """Change of stored energy for energy at the meter; the inverse of ``at_meter``.
+
+    Parameters
+    ----------
+    energy : Tensor [..., N] kWh
+        + = drawn from the meter.
+    battery : Battery
+        Parameters [N].
+
+    Returns
+    -------
+    Tensor [..., N] kWh
+        Store side, + charges.
+    """
+    return torch.where(energy > 0, energy * battery.eta_charge, energy / battery.eta_discharge)
+
+
 def wear(store_change: Tensor, battery: Battery, step_hours: float) -> Tensor:
     """Cost of wear of one step (not cash).
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from retail.auctions import Auction
 from retail.auctions.none import NoAuction
+from retail.blocks import Terms, block_orders, moved, usual_terms
 from retail.community import Community
 from retail.devices import at_meter, feasible_range, self_consumption, wear
 from retail.observation import PRICE_SCALE, Observer, Public
@@ -20,6 +21,7 @@ from retail.tariff import TICKS_PER_UNIT, Tariff
 StorageEnd = Literal["restore", "value", "carry"]
 Reward = Literal["own", "community", "difference"]
 Action = Literal["residual", "raw"]
+Dispatch = Literal["committed", "contingent"]
 NANO = 1_000_000_000
 
 
@@ -50,6 +52,13 @@ class Game:
         next day starts where this one ended.
     action : str
         ``residual``: the battery head is added to self-consumption. ``raw``: it is the battery power itself.
+    dispatch : str
+        ``committed``: the battery moves as the action says, and what does not sell goes to the grid. ``contingent``:
+        beyond that, each home posts what it could still draw and fill as blocks with limit prices, and the battery
+        follows only as far as they clear, so that the auction itself coordinates the stores.
+    keep : float
+        Under ``contingent``, the reserve that blocks leave alone unless an action says otherwise, as a multiple of the
+        own need expected in later, dearer steps.
     end_value : float $/kWh
         Value of stored energy under ``storage_end: value``.
     scale_days : Tensor [S] int64, optional
@@ -59,6 +68,9 @@ class Game:
     -----
     Action [B, N, A]: battery power in units of the rating, then (A = 2) the limit price from the feed-in price (-1) to
     the buy price (+1). With A = 1 limit prices are truthful: buyers bid the buy price, sellers ask the feed-in price.
+    Under ``contingent`` three more heads (A = 5) in [-1, 1] set the blocks: share of the possible draw that is offered,
+    share of the possible fill that is bid for, and value of stored energy between feed-in price and the day's highest
+    buy price; without them (A <= 2) each home keeps its reserve, offers the rest and values energy at its refill cost.
     Every action is feasible after projection. Source: MB-A3C3 (Sanayha and Vateekul), eqs. (1) to (3).
     """
 
@@ -68,6 +80,8 @@ class Game:
     reward: Reward = "difference"
     storage_end: StorageEnd = "restore"
     action: Action = "residual"
+    dispatch: Dispatch = "committed"
+    keep: float = 2.0
     end_value: float = 0.15
     scale_days: Tensor | None = field(default=None, repr=False)
 
@@ -263,9 +277,10 @@ class Game:
             raise GameError(f"An action of step {state.step} is not a number; check the policy that made it.")
         low, high = self.feasible(state)
         change = torch.minimum(torch.maximum(self.intended(state, action), low), high)
-        net = self.fixed(state) + at_meter(change, c.battery)
         prices = state.tariff[:, state.step]
-        tick, trades = self._trade(state, net, action, prices)
+        tick, posted = self._post(self.fixed(state) + at_meter(change, c.battery), action, prices)
+        trades, change = self._clear(state, posted, change, (low, high), action, prices)
+        net = self.fixed(state) + at_meter(change, c.battery)
         fee_cash = trades.wh.clamp(min=0) * prices.fee[:, None] * NANO_PER_TICK_WH
         grid = net - trades.wh.double() / 1000
         bill = (trades.cash + fee_cash).double() / NANO + _tariff_bill(grid, prices)
@@ -281,19 +296,55 @@ class Game:
         )
         return after, outcome
 
-    def _trade(self, state: State, net: Tensor, action: Tensor, prices: Tariff) -> tuple[Tensor, Trades]:
-        """Post the net position, rounded to Wh once; the remainder goes to the grid."""
+    def _post(self, net: Tensor, action: Tensor, prices: Tariff) -> tuple[Tensor, Orders]:
+        """Limit prices, and orders of the net position, rounded to Wh once; the remainder goes to the grid."""
         wh = torch.floor(net.abs() * 1000 + 0.5).to(torch.int64) * torch.sign(net).to(torch.int64)
-        buy, sell, fee = prices.buy[:, None], prices.sell[:, None], prices.fee[:, None]
+        buy, sell = prices.buy[:, None], prices.sell[:, None]
         if action.shape[-1] > 1:
             share = (action[..., 1].to(torch.float64).clamp(-1, 1) + 1) / 2
             tick = sell + torch.floor(share * (buy - sell) + 0.5).to(torch.int64)
         else:
             tick = torch.where(wh > 0, buy, sell)
-        # The buyer pays the fee on top, so a pair trades only if bid - ask >= fee.
-        posted = Orders(wh, torch.where(wh > 0, tick - fee, tick))
+        return tick, Orders(wh, tick)
+
+    def _clear(
+        self,
+        state: State,
+        posted: Orders,
+        change: Tensor,
+        limits: tuple[Tensor, Tensor],
+        action: Tensor,
+        prices: Tariff,
+    ) -> tuple[Trades, Tensor]:
+        """Clear the auction; under ``contingent`` with the blocks, which then decide the move of the store."""
         arrival = None if state.arrival is None else state.arrival[:, state.step]
-        return tick, self.auction.clear(posted, prices.buy, prices.sell, arrival)
+        homes, orders = self.community.prosumers, posted
+        if self.dispatch == "contingent":
+            terms = self._terms(state, change, limits, action)
+            blocks = block_orders(change, terms, self.community.battery, self.community.step_hours)
+            orders = Orders(*(torch.cat(pair, -1) for pair in zip(posted, blocks, strict=True)))
+            if arrival is not None:
+                arrival = torch.cat([arrival + k * homes for k in range(3)], -1)
+        # The buyer pays the fee on top, so a pair trades only if bid - ask >= fee.
+        shifted = Orders(orders.wh, torch.where(orders.wh > 0, orders.tick - prices.fee[:, None], orders.tick))
+        trades = self.auction.clear(shifted, prices.buy, prices.sell, arrival)
+        if self.dispatch == "committed":
+            return trades, change
+        by_order = [x.unflatten(-1, (3, homes)) for x in (trades.wh, trades.cash)]
+        change = moved(change, by_order[0][:, 1:].sum(1), self.community.battery)
+        return Trades(*(x.sum(1) for x in by_order)), change
+
+    def _terms(self, state: State, change: Tensor, limits: tuple[Tensor, Tensor], action: Tensor) -> Terms:
+        down, up = (change - limits[0]).clamp(min=0), (limits[1] - change).clamp(min=0)
+        buy = state.tariff.buy[:, state.step :].double() / TICKS_PER_UNIT
+        if action.shape[-1] >= 5:
+            share = (action[..., 2:5].to(torch.float64).clamp(-1, 1) + 1) / 2
+            sell = state.tariff.sell[:, state.step].double()[:, None] / TICKS_PER_UNIT
+            value = sell + share[..., 2] * (buy.amax(-1, keepdim=True) - sell)
+            return Terms(down * share[..., 0], up * share[..., 1], value)
+        expected = self.observer.expected[state.days, state.step + 1 :]
+        end = None if self.storage_end == "restore" else self.end_value
+        return usual_terms((down, up), state.stored + change, expected, buy, self.community.battery, self.keep, end)
 
     def _end_of_day(self, after: State) -> tuple[Tensor, Tensor]:
         zero = torch.zeros_like(after.stored)

@@ -12,6 +12,7 @@ from hmarl.benchmark import Idle, community_optimum, no_battery, tuned_rule
 from hmarl.evaluation import arrivals, play
 from hmarl.policies.base import Spec, portfolio_clusters
 from hmarl.policies.optimal import Optimal
+from hmarl.policies.rule_based import RuleBased
 from hmarl.training import Ground
 from retail import Battery, Community, Game, Tariff, auction
 from retail.data import Window
@@ -95,3 +96,17 @@ def test_yardsticks_on_held_out_days(homes, tariff):
     assert not wrong
     # Our rule searches a wider grid than the probe that gave 13.98; it may only be better.
     assert cost(alone, lone_rule) < 13.98 * 1.01
+
+
+def test_contingent_dispatch_coordinates_without_learning(homes, tariff):
+    game = Game(homes, auction("da"), scale_days=TRAINING)
+    posted = replace(game, dispatch="contingent")
+    arrival, clusters = arrivals(game, 0), portfolio_clusters(game)
+    rule = tuned_rule(Ground(game, TRAINING, arrival), clusters, tariff, 0)
+    same = RuleBased().start(Spec(posted, clusters, 0))
+    same.load(rule.state())
+    committed, contingent = (
+        float(play(g, r, HELD_OUT, tariff, arrival).cost.mean()) for g, r in ((game, rule), (posted, same))
+    )
+    bound = float(community_optimum(posted, HELD_OUT, tariff).mean())
+    assert (committed - contingent) / (committed - bound) > 0.70
