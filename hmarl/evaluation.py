@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hmarl.policies.base import Learner, Seen
 from retail.game import Game
+from retail.observation import Features
 from retail.state import Outcome, State
 from retail.streams import stream
 from retail.tariff import Tariff
@@ -175,6 +176,6 @@ def look(game: Game, learner: Learner, state: State) -> Seen:
     Returns
     -------
     Seen
-        Features [B, N, F] (scaled) or none, and the state (kWh, ticks).
+        Features (scaled) or none, and the state (kWh, ticks).
     """
-    return Seen(game.observe(state) if learner.reads_features else torch.empty(0), state)
+    return Seen(game.features(state) if learner.reads_features else Features(torch.empty(0), torch.empty(0)), state)

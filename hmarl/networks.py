@@ -74,35 +74,30 @@ class Groups:
 
         Parameters
         ----------
-        x : Tensor [R, N, F]
+        x : Tensor [R, N, P]
             Any feature of every agent.
 
         Returns
         -------
-        Tensor [G, R * K, F]
-            Row-major in (R, K).
+        Tensor [G, R, K, P]
+            Padding repeats the first member of its group.
         """
-        groups, width = self.members.shape
-        return x[:, self.members].permute(1, 0, 2, 3).reshape(groups, x.shape[0] * width, x.shape[-1])
+        return x[:, self.members].transpose(0, 1)
 
-    def scatter(self, y: Tensor, rows: int) -> Tensor:
+    def scatter(self, y: Tensor) -> Tensor:
         """Bring results of groups back to the chosen agents.
 
         Parameters
         ----------
-        y : Tensor [G, R * K, A]
-            Row-major in (R, K).
-        rows : int
-            R.
+        y : Tensor [G, R, K, A]
+            From the nets.
 
         Returns
         -------
         Tensor [R, M, A]
             In the order of ``agents``.
         """
-        groups, width = self.members.shape
-        flat = y.reshape(groups, rows, width, -1).permute(1, 0, 2, 3).reshape(rows, groups * width, -1)
-        return flat[:, self.place]
+        return y.transpose(0, 1).flatten(1, 2)[:, self.place]
 
 
 class StackedMLP(nn.Module):
@@ -112,41 +107,60 @@ class StackedMLP(nn.Module):
     ----------
     groups : int
         Number of nets G.
+    common, personal : int
+        Widths of the two inputs: common to all agents, and of each agent.
     sizes : tuple of int
-        Widths from input to output.
+        Widths of the hidden layers and the output.
     generator : torch.Generator
         Stream of initial weights; orthogonal, gain sqrt(2), the last layer scaled by ``last``.
     last : float
         Scale of the last layer.
     """
 
-    def __init__(self, groups: int, sizes: tuple[int, ...], generator: torch.Generator, last: float = 1.0) -> None:
+    def __init__(
+        self,
+        groups: int,
+        common: int,
+        personal: int,
+        sizes: tuple[int, ...],
+        generator: torch.Generator,
+        last: float = 1.0,
+    ) -> None:
         super().__init__()
+        self.common = common
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for i, (a, b) in enumerate(pairwise(sizes)):
-            gain = last if i == len(sizes) - 2 else 2**0.5
+        for i, (a, b) in enumerate(pairwise((common + personal, *sizes))):
+            gain = last if i == len(sizes) - 1 else 2**0.5
             layers = [_orthogonal(a, b, generator) * gain for _ in range(groups)]
             self.weights.append(nn.Parameter(torch.stack(layers)))
             self.biases.append(nn.Parameter(torch.zeros(groups, 1, b)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, common: Tensor, personal: Tensor) -> Tensor:
         """Evaluate all nets.
+
+        The first layer is applied to the common input once per row instead of once per agent.
 
         Parameters
         ----------
-        x : Tensor [G, R, in]
-            Inputs of each group.
+        common : Tensor [R, C]
+            Input that all agents share.
+        personal : Tensor [G, R, K, P]
+            Input of the K agents of each group.
 
         Returns
         -------
-        Tensor [G, R, out]
+        Tensor [G, R, K, out]
             Linear last layer.
         """
-        for i, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(b, x, w)
-            if i < len(self.weights) - 1:
-                x = torch.tanh(x)
-        return x
+        groups, rows, width, _ = personal.shape
+        first = self.weights[0]
+        shared = torch.matmul(common, first[:, : self.common]) + self.biases[0]
+        own = torch.bmm(personal.reshape(groups, rows * width, -1), first[:, self.common :])
+        x = own.reshape(groups, rows, width, -1) + shared.unsqueeze(2)
+        x = x.reshape(groups, rows * width, -1)
+        for w, b in zip(list(self.weights)[1:], list(self.biases)[1:], strict=True):
+            x = torch.baddbmm(b, torch.tanh(x), w)
+        return x.reshape(groups, rows, width, -1)
 
 
 def _orthogonal(a: int, b: int, generator: torch.Generator) -> Tensor:

@@ -13,6 +13,7 @@ from hmarl.evaluation import lane_costs, look, play
 from hmarl.policies.base import Learner, Rollout
 from hmarl.policies.rule_based import RuleTrader
 from retail.game import Game
+from retail.observation import Features
 from retail.tariff import Tariff
 
 Report = Callable[[str, float], None]
@@ -153,8 +154,9 @@ def collect(
         features.append(seen.features)
         actions.append(action)
         rewards.append(outcome.reward.to(torch.float32))
-    features.append(game.observe(state))
-    rollout = Rollout(torch.stack(features), torch.stack(actions), torch.stack(rewards), game.terminates)
+    features.append(game.features(state))
+    stacked = Features(*(torch.stack(part) for part in zip(*features, strict=True)))
+    rollout = Rollout(stacked, torch.stack(actions), torch.stack(rewards), game.terminates)
     return rollout, None if game.terminates else state.stored
 
 

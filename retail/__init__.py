@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 AUCTIONS: dict[str, str] = {
     "none": "retail.auctions.none:NoAuction",
+    "mmr": "retail.auctions.mid_market_rate:MidMarketRate",
+    "sdr": "retail.auctions.supply_demand_ratio:SupplyDemandRatio",
+    "sdr-linear": "retail.auctions.linear_supply_demand_ratio:LinearSupplyDemandRatio",
+    "sdr-da": "retail.auctions.advised_double_auction:AdvisedDoubleAuction",
     "da": "retail.auctions.double_auction:DoubleAuction",
+    "cda": "retail.auctions.continuous_double_auction:ContinuousDoubleAuction",
 }
 """Name -> ``module:Class`` of every auction rule."""
 

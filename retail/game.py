@@ -13,7 +13,7 @@ from retail.auctions.none import NoAuction
 from retail.blocks import Terms, block_orders, moved, usual_terms
 from retail.community import Community
 from retail.devices import at_meter, feasible_range, self_consumption, wear
-from retail.observation import PRICE_SCALE, Observer, Public
+from retail.observation import Features, Observer, Outlook, Public
 from retail.orders import NANO_PER_TICK_WH, Orders, Trades
 from retail.state import Outcome, State
 from retail.tariff import TICKS_PER_UNIT, Tariff
@@ -153,7 +153,8 @@ class Game:
         tariff = tariff.over(batch)
         start = c.battery.start.expand(batch, c.prosumers) if stored is None else stored
         zero = torch.zeros(batch, c.prosumers, dtype=torch.int64)
-        table = self.observer.exogenous(days, tariff) if features else torch.empty(0)
+        nothing = Outlook(torch.empty(0), torch.empty(0))
+        table = self.observer.outlook(days, tariff) if features else nothing
         return State(0, days, tariff, arrival, start.clone(), zero, zero, table)
 
     def observe(self, state: State) -> Tensor:
@@ -169,28 +170,23 @@ class Game:
         Tensor [B, N, F] float32
             Features named in ``observation_names``.
         """
-        c, size = self.community, self.observer.size
-        mean_size = size.mean()
-        step = min(state.step, c.steps - 1)
-        room = c.battery.capacity.clamp(min=1e-9)
-        offset = self_consumption(
-            self.fixed(state) if state.step < c.steps else torch.zeros_like(state.stored), c.battery
-        )
-        worth = state.last_wh * (NANO_PER_TICK_WH * PRICE_SCALE * TICKS_PER_UNIT)
-        price = torch.where(worth == 0, 0.0, state.last_cash / torch.where(worth == 0, 1.0, worth))
-        own = [
-            (state.stored - c.battery.store_min) / room,
-            (state.stored - c.battery.start) / room,
-            offset.clamp(c.battery.store_min - state.stored, c.battery.store_max - state.stored) / size,
-            state.last_wh / 1000 / size,
-            price,
-        ]
-        if self.public != "none":
-            bought, paid = state.last_wh.clamp(min=0).sum(-1), state.last_cash.clamp(min=0).sum(-1)
-            volume = bought / 1000 / c.prosumers / mean_size
-            level = paid / (bought * NANO_PER_TICK_WH).clamp(min=1) / (PRICE_SCALE * TICKS_PER_UNIT)
-            own += [x[:, None].expand_as(state.stored) for x in (volume, level)]
-        return torch.cat([state.exogenous[step], torch.stack(own, -1).to(torch.float32)], -1)
+        return self.features(state).flat
+
+    def features(self, state: State) -> Features:
+        """What each prosumer sees before the step, what is common to all stored once.
+
+        Parameters
+        ----------
+        state : State
+            Of B days.
+
+        Returns
+        -------
+        Features
+            Common [B, C] and personal [B, N, P], float32; ``observation_names`` names them in this order.
+        """
+        over = state.step >= self.community.steps
+        return self.observer.look(state, torch.zeros_like(state.stored) if over else self.fixed(state))
 
     def intended(self, state: State, action: Tensor) -> Tensor:
         """Store change that an action asks for, before projection.

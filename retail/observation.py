@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from retail.community import Community
+from retail.devices import self_consumption
 from retail.forecast import mean_of_last_days
+from retail.orders import NANO_PER_TICK_WH
+from retail.state import State
 from retail.tariff import TICKS_PER_UNIT, Tariff
 
 Public = Literal["this_step", "last_step", "none"]
@@ -19,29 +22,56 @@ AHEAD = 3
 PRICE_SCALE = 0.25
 """$/kWh that count as 1 in the features."""
 
-OWN = (
-    "net",
-    "load",
-    "pv",
-    "expected_net",
-    "expected_surplus",
-    "expected_need",
-    "expected_dear_need",
-    "today_against_expected",
-)
-POOLED = ("expected_net", "expected_surplus", "expected_need", "expected_dear_need", "today_against_expected")
+EXPECTATIONS = ("expected_net", "expected_surplus", "expected_need", "today_against_expected")
+OWN = ("net", "load", "pv", *EXPECTATIONS)
+STATIC = ("size", "storage", "installed_pv", "has_storage")
 PRIVATE = ("stored", "stored_above_start", "could_offset", "last_traded", "last_price")
 PUBLIC = ("last_volume", "last_volume_price")
-STATIC = ("size", "storage", "installed_pv", "has_storage")
 
 
 def _ahead(name: str) -> tuple[str, ...]:
     return tuple(f"{name}_in_{k}" for k in range(1, AHEAD + 1))
 
 
+class Outlook(NamedTuple):
+    """What of the features is known once day and tariff are.
+
+    Attributes
+    ----------
+    common : Tensor [T, B, C] float32
+        The same for all prosumers (scaled).
+    dear_need : Tensor [T, B, N] float32
+        Own need expected in later, dearer steps (scaled).
+    """
+
+    common: Tensor
+    dear_need: Tensor
+
+
+class Features(NamedTuple):
+    """Observations of all prosumers; what is common to them is stored once, which nets and memory both gain from.
+
+    Attributes
+    ----------
+    common : Tensor [..., C] float32
+        The same for all prosumers (scaled).
+    personal : Tensor [..., N, P] float32
+        Of each prosumer (scaled).
+    """
+
+    common: Tensor
+    personal: Tensor
+
+    @property
+    def flat(self) -> Tensor:
+        """One row per prosumer, Tensor [..., N, C + P] float32."""
+        common = self.common.unsqueeze(-2).expand(*self.personal.shape[:-1], self.common.shape[-1])
+        return torch.cat([common, self.personal], -1)
+
+
 @dataclass(frozen=True)
 class Observer:
-    """Builds observations of one community; all tables are made once.
+    """Builds observations of one community; all tables that need no tariff are made once.
 
     Parameters
     ----------
@@ -59,19 +89,21 @@ class Observer:
 
     def __post_init__(self) -> None:
         c = self.community
-        fixed = c.daily(c.fixed)
+        fixed, load, pv = c.daily(c.fixed), c.daily(c.load), c.daily(c.pv)
         shown = fixed if self.scale_days is None else fixed[self.scale_days]
-        size = torch.quantile(shown.abs().flatten(0, 1), 0.95, dim=0).clamp(min=0.05)
-        load, pv = c.daily(c.load), c.daily(c.pv)
+        size = _quantile(shown.abs().flatten(0, 1)).clamp(min=0.05)
         expected = mean_of_last_days(load) - mean_of_last_days(pv)
+        own = [fixed / size, load / size, pv / size, *_expectations(fixed, expected, size)]
+        pooled_fixed, pooled_expected = fixed.mean(-1), expected.mean(-1)
         tables = {
             "size": size,
-            "fixed": fixed,
-            "load": load,
-            "pv": pv,
             "expected": expected,
-            "static": _static(c, size),
-            "calendar": _calendar(c),
+            "own": torch.stack([x.float() for x in own]),
+            "pooled": torch.stack(_expectations(pooled_fixed, pooled_expected, size.mean()), -1).float(),
+            "pooled_net": (pooled_fixed / size.mean()).float(),
+            "pooled_expected": pooled_expected,
+            "static": _static(c, size).float(),
+            "calendar": _calendar(c).float(),
         }
         object.__setattr__(self, "_tables", tables)
 
@@ -86,25 +118,20 @@ class Observer:
         return self._table("expected")
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the features, in order."""
-        exogenous = [*OWN, *_ahead("expected_net")]
-        exogenous += [f"community_{n}" for n in (*POOLED, *_ahead("expected_net"))]
-        exogenous += ["buy", "sell", *_ahead("buy"), "buy_mean_later", "buy_max_later", "buy_min_later"]
-        if self.public != "none":
-            exogenous.append("community_net")
-        exogenous += [f"hour_{h}" for h in range(24)] + ["hour_sin", "hour_cos", "year_sin", "year_cos", "weekend"]
-        private = [*PRIVATE, *(PUBLIC if self.public != "none" else ())]
-        return (*exogenous, *STATIC, *private)
+    def common_names(self) -> tuple[str, ...]:
+        """Names of the features that are the same for all prosumers, which come first."""
+        shown = [f"community_{n}" for n in (*EXPECTATIONS, *_ahead("expected_net"), "expected_dear_need")]
+        shown += ["buy", "sell", *_ahead("buy"), "buy_mean_later", "buy_max_later", "buy_min_later"]
+        shown += [f"hour_{h}" for h in range(24)] + ["hour_sin", "hour_cos", "year_sin", "year_cos", "weekend"]
+        return (*shown, *(("community_net", *PUBLIC) if self.public != "none" else ()))
 
     @property
-    def personal(self) -> Tensor:
-        """Positions of the features that differ between prosumers, Tensor int64; the others are common to all."""
-        own = {*OWN, *_ahead("expected_net"), *STATIC, *PRIVATE}
-        return torch.tensor([i for i, name in enumerate(self.names) if name in own])
+    def names(self) -> tuple[str, ...]:
+        """Names of all F features, in order."""
+        return (*self.common_names, *OWN, *_ahead("expected_net"), *STATIC, "expected_dear_need", *PRIVATE)
 
-    def exogenous(self, days: Tensor, tariff: Tariff) -> Tensor:
-        """All features that no action changes, for a whole day at once.
+    def outlook(self, days: Tensor, tariff: Tariff) -> Outlook:
+        """Work out what day and tariff decide, for all steps at once.
 
         Parameters
         ----------
@@ -115,55 +142,107 @@ class Observer:
 
         Returns
         -------
-        Tensor [T, B, N, F] float32
+        Outlook
             Scaled features.
         """
+        dearer = _dearer(tariff.buy)
         size = self._table("size")
-        mean_size = size.mean()
-        fixed, expected = self._table("fixed")[days], self._table("expected")[days]
-        own = [fixed / size, self._table("load")[days] / size, self._table("pv")[days] / size]
-        own += _expectations(fixed, expected, tariff, size)
-        pooled = _expectations(fixed.mean(-1, keepdim=True), expected.mean(-1, keepdim=True), tariff, mean_size)
-        shared = [*pooled, *_prices(tariff)]
+        per_day = 24 / tariff.steps / 4
+        need = self._table("expected")[days].clamp(min=0).float()
+        dear_need = torch.matmul(dearer, need) * (per_day / size).float()
+        pooled_need = self._table("pooled_expected")[days].clamp(min=0).float().unsqueeze(-1)
+        pooled_dear = torch.matmul(dearer, pooled_need) * float(per_day / size.mean())
+        parts = [
+            self._table("pooled")[days],
+            pooled_dear,
+            torch.stack(_prices(tariff), -1),
+            self._table("calendar")[days],
+        ]
         if self.public != "none":
-            net = fixed.mean(-1) / mean_size
+            net = self._table("pooled_net")[days]
             if self.public == "last_step":
                 net = torch.cat([torch.zeros_like(net[:, :1]), net[:, :-1]], dim=1)
-            shared.append(net)
-        batch, steps, homes = fixed.shape
-        shared = [s.squeeze(-1) if s.dim() == 3 else s for s in shared]
-        calendar = self._table("calendar")[days]
-        common = torch.cat([torch.stack(shared, -1), calendar], -1)[:, :, None].expand(batch, steps, homes, -1)
-        static = self._table("static").expand(batch, steps, homes, -1)
-        every = torch.cat([torch.stack(own, -1), common, static], -1)
-        return every.transpose(0, 1).to(torch.float32).contiguous()
+            parts.append(net.unsqueeze(-1))
+        return Outlook(torch.cat(parts, -1).transpose(0, 1).contiguous(), dear_need.transpose(0, 1).contiguous())
+
+    def look(self, state: State, fixed: Tensor) -> Features:
+        """Features of one step.
+
+        Parameters
+        ----------
+        state : State
+            Of B days.
+        fixed : Tensor [B, N] kWh
+            Inflexible net load of the step.
+
+        Returns
+        -------
+        Features
+            Named in ``names``, common ones first.
+        """
+        step = min(state.step, self.community.steps - 1)
+        common = state.outlook.common[step]
+        if self.public != "none":
+            common = torch.cat([common, torch.stack(self._last_market(state), -1).float()], -1)
+        batch, homes = state.stored.shape
+        private = torch.stack([state.outlook.dear_need[step], *(p.float() for p in self._private(state, fixed))])
+        static = self._table("static").T[:, None].expand(-1, batch, homes)
+        # Feature by feature is how rows are copied at full speed; the view puts the features last.
+        return Features(common, torch.cat([self._table("own")[:, state.days, step], static, private]).permute(1, 2, 0))
+
+    def _private(self, state: State, fixed: Tensor) -> tuple[Tensor, ...]:
+        battery, size = self.community.battery, self._table("size")
+        room = battery.capacity.clamp(min=1e-9)
+        least, most = battery.store_min - state.stored, battery.store_max - state.stored
+        offset = torch.minimum(torch.maximum(self_consumption(fixed, battery), least), most)
+        worth = state.last_wh.double() * (NANO_PER_TICK_WH * PRICE_SCALE * TICKS_PER_UNIT)
+        price = state.last_cash / torch.where(worth == 0, 1.0, worth)
+        above = (state.stored - battery.start) / room
+        return -least / room, above, offset / size, state.last_wh / (1000 * size), price
+
+    def _last_market(self, state: State) -> tuple[Tensor, Tensor]:
+        """Volume and mean price of the last auction, each [B]."""
+        bought, paid = state.last_wh.clamp(min=0).sum(-1).double(), state.last_cash.clamp(min=0).sum(-1).double()
+        volume = bought / (1000 * self.community.prosumers * self._table("size").mean())
+        return volume, paid / (bought * NANO_PER_TICK_WH).clamp(min=1) / (PRICE_SCALE * TICKS_PER_UNIT)
 
     def _table(self, name: str) -> Tensor:
         tables: dict[str, Tensor] = self.__dict__["_tables"]
         return tables[name]
 
 
-def _expectations(fixed: Tensor, expected: Tensor, tariff: Tariff, size: Tensor) -> list[Tensor]:
-    """Expected net load now and soon, what is left of the day, and how today differs so far; each [B, T, N]."""
-    surplus, need = (-expected).clamp(min=0), expected.clamp(min=0)
+def _quantile(rows: Tensor) -> Tensor:
+    """95 % quantile of each column; by sorting, since torch.quantile refuses large inputs."""
+    ordered = rows.sort(dim=0).values
+    place = 0.95 * (len(rows) - 1)
+    low = int(place)
+    high = min(low + 1, len(rows) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def _expectations(fixed: Tensor, expected: Tensor, size: Tensor) -> list[Tensor]:
+    """Expected net load now, what is left of the day, how today differs so far, net load soon; each [days, T, ...]."""
     day = 24 / fixed.shape[1] / (4 * size)
-    rest = [_later_sum(x) * day for x in (surplus, need)]
-    buy = tariff.buy
-    later = torch.ones(buy.shape[-1], buy.shape[-1], dtype=torch.bool).triu(1)
-    dearer = (buy[:, None, :] > buy[:, :, None]) & later
-    dear_need = torch.einsum("bts,bsn->btn", dearer.to(need.dtype), need) * day
+    rest = [_later_sum(x) * day for x in ((-expected).clamp(min=0), expected.clamp(min=0))]
     miss = (fixed - expected).cumsum(1) * day
-    soon = [torch.cat([expected[:, k:], expected[:, -1:].expand(-1, k, -1)], 1) / size for k in range(1, AHEAD + 1)]
-    return [expected / size, *rest, dear_need, miss, *soon]
+    last = expected[:, -1:]
+    soon = [torch.cat([expected[:, k:], *[last] * k], 1) / size for k in range(1, AHEAD + 1)]
+    return [expected / size, *rest, miss, *soon]
 
 
 def _later_sum(x: Tensor) -> Tensor:
     return x.flip(1).cumsum(1).flip(1) - x
 
 
+def _dearer(buy: Tensor) -> Tensor:
+    """Which later steps [B, T, S] are dearer than step t, as float32."""
+    later = torch.ones(buy.shape[-1], buy.shape[-1], dtype=torch.bool).triu(1)
+    return ((buy[:, None, :] > buy[:, :, None]) & later).float()
+
+
 def _prices(tariff: Tariff) -> list[Tensor]:
     scale = PRICE_SCALE * TICKS_PER_UNIT
-    buy, sell = tariff.buy / scale, tariff.sell / scale
+    buy, sell = (tariff.buy / scale).float(), (tariff.sell / scale).float()
     soon = [torch.cat([buy[:, k:], buy[:, -1:].expand(-1, k)], 1) for k in range(1, AHEAD + 1)]
     back = buy.flip(1)
     count = torch.arange(1, buy.shape[1] + 1, dtype=buy.dtype)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from retail.tariff import Tariff
+
+if TYPE_CHECKING:
+    from retail.observation import Outlook
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,8 @@ class State:
         Stored energy.
     last_wh, last_cash : Tensor [B, N] int64 Wh, nano-currency
         Own trade of the step before.
-    exogenous : Tensor [T, B, N, F] float32
-        Features that no action changes.
+    outlook : Outlook
+        Features that no action changes; empty where nobody reads features.
     """
 
     step: int
@@ -38,7 +42,7 @@ class State:
     stored: Tensor
     last_wh: Tensor
     last_cash: Tensor
-    exogenous: Tensor = field(repr=False)
+    outlook: Outlook = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from retail.game import Game
+from retail.observation import Features
 from retail.state import State
 
 Training = Literal["none", "tune", "on-policy"]
@@ -39,9 +40,14 @@ class Spec:
         return self.game.community.prosumers
 
     @property
-    def features(self) -> int:
-        """Length of an observation F."""
-        return len(self.game.observation_names)
+    def common(self) -> int:
+        """Number of features that are the same for all prosumers, C."""
+        return len(self.game.observer.common_names)
+
+    @property
+    def personal(self) -> int:
+        """Number of features of each prosumer, P."""
+        return len(self.game.observation_names) - self.common
 
 
 @dataclass(frozen=True)
@@ -50,14 +56,15 @@ class Seen:
 
     Attributes
     ----------
-    features : Tensor [B, N, F] float32
-        Observations; empty for policies that declare ``reads_features = False``.
+    features : Features
+        Observations, common [B, C] and personal [B, N, P]; ``features.flat`` is [B, N, C + P]. Empty for policies that
+        declare ``reads_features = False``.
     state : State
         The state itself, in kWh and ticks: for rules and planners, which read what belongs to their own home and what
         is public.
     """
 
-    features: Tensor
+    features: Features
     state: State
 
 
@@ -67,8 +74,8 @@ class Rollout:
 
     Attributes
     ----------
-    features : Tensor [T + 1, B, N, F] float32
-        Observations, the last one after the day.
+    features : Features
+        Observations, common [T + 1, B, C] and personal [T + 1, B, N, P], the last one after the day.
     action : Tensor [T, B, N, A] float32
         As chosen, before projection.
     reward : Tensor [T, B, N] float32
@@ -77,7 +84,7 @@ class Rollout:
         Whether the last step ended the task (else it is cut and its value is bootstrapped).
     """
 
-    features: Tensor
+    features: Features
     action: Tensor
     reward: Tensor
     terminated: bool

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group
 from hmarl.policies.base import Rollout, Seen, Spec, Training
+from retail.observation import Features
 from retail.streams import torch_stream
 
 LOG_TWO_PI = 1.8378770664093453
@@ -122,19 +123,18 @@ class PPOLearner:
         chosen = battery if self.heads == 1 else torch.ones_like(battery)
         self.groups = Groups.make(spec.clusters, policy.sharing, chosen)
         count, weights = self.groups.members.shape[0], torch_stream(spec.seed, "weights")
-        self.actor = StackedMLP(count, (spec.features, *policy.hidden, self.heads), weights, last=0.01)
-        # What is common to all prosumers is in the own observation already: only the rest is pooled.
-        self.personal = spec.game.observer.personal
-        width = spec.features + (len(self.personal) if pooled else 0)
-        self.critic = StackedMLP(count, (width, *policy.hidden, 1), weights)
+        self.actor = StackedMLP(count, spec.common, spec.personal, (*policy.hidden, self.heads), weights, last=0.01)
+        # The pooled mean of what is personal is common to all: it joins the critic's common input.
+        central = spec.common + (spec.personal if pooled else 0)
+        self.critic = StackedMLP(count, central, spec.personal, (*policy.hidden, 1), weights)
         spread = torch.log(torch.tensor([policy.noise, 0.5][: self.heads]))
-        self.log_std = torch.nn.Parameter(spread.repeat(count, 1, 1))
+        self.log_std = torch.nn.Parameter(spread.repeat(count, 1, 1, 1))
         self.parameters = [*self.actor.parameters(), *self.critic.parameters(), self.log_std]
         # Fused Adam is the same arithmetic with less overhead for many small tensors.
         self.optimizer = torch.optim.Adam(self.parameters, lr=policy.learning_rate, eps=1e-5, fused=True)
         self.noise = torch_stream(spec.seed, "exploration")
-        self.mean = torch.zeros(spec.features)
-        self.scale = torch.ones(spec.features)
+        self.mean = Features(torch.zeros(spec.common), torch.zeros(spec.personal))
+        self.scale = Features(torch.ones(spec.common), torch.ones(spec.personal))
         self.reward_scale = torch.zeros(())
 
     def act(self, seen: Seen, explore: bool) -> Tensor:
@@ -143,7 +143,7 @@ class PPOLearner:
         Parameters
         ----------
         seen : Seen
-            Features [B, N, F].
+            Features (scaled).
         explore : bool
             Sample with the learned spread (stream ``exploration``).
 
@@ -152,15 +152,15 @@ class PPOLearner:
         Tensor [B, N, A] float32
             Battery head in rating units (zero without a battery), price head if learned.
         """
-        batch, agents, _ = seen.features.shape
+        batch, agents, _ = seen.features.personal.shape
         action = torch.zeros(batch, agents, self.heads)
         if not len(self.groups.agents):
             return action
         with torch.no_grad():
-            grouped = self.groups.gather(self._normal(seen.features))
-            mean = self.groups.scatter(self.actor(grouped), batch)
+            common, personal = self._normal(seen.features)
+            mean = self.groups.scatter(self.actor(common, self.groups.gather(personal)))
             if explore:
-                std = self.groups.scatter(self.log_std.exp().expand(-1, grouped.shape[1], -1), batch)
+                std = self.groups.scatter(self.log_std.exp().expand(-1, 1, self.groups.members.shape[1], -1))
                 mean = mean + std * torch.randn(mean.shape, generator=self.noise)
         action[:, self.groups.agents] = mean
         return action
@@ -189,7 +189,7 @@ class PPOLearner:
         if float(self.reward_scale) == 0:
             self._calibrate(rollout)
         data = self._prepare(rollout)
-        rows = data["mask"].shape[1]
+        rows = data["old"].shape[1]
         # One shuffle an update: slices are then views, and copying wide rows costs more than it gives.
         order = torch.randperm(rows, generator=self.noise)
         data = {k: v[:, order] for k, v in data.items()}
@@ -204,82 +204,87 @@ class PPOLearner:
 
     def _calibrate(self, rollout: Rollout) -> None:
         """Fix the scales of observation and reward from the first rollout (training days only)."""
-        flat = rollout.features[:-1][..., self.groups.agents, :].flatten(0, 2)
-        self.mean, self.scale = flat.mean(0), flat.std(0).clamp(min=1e-3)
+        common, personal = (part[:-1] for part in rollout.features)
+        shown = (common.flatten(0, 1), personal[..., self.groups.agents, :].flatten(0, 2))
+        self.mean = Features(*(x.mean(0) for x in shown))
+        self.scale = Features(*(x.std(0).clamp(min=1e-3) for x in shown))
         day = rollout.reward[..., self.groups.agents].flip(0).cumsum(0)
         self.reward_scale = day.std().clamp(min=1e-6)
 
-    def _normal(self, features: Tensor) -> Tensor:
-        return ((features - self.mean) / self.scale).clamp(-5, 5)
+    def _normal(self, features: Features) -> Features:
+        scaled = zip(features, self.mean, self.scale, strict=True)
+        return Features(*(((x - mean) / scale).clamp(-5, 5) for x, mean, scale in scaled))
 
-    def _central(self, features: Tensor) -> Tensor:
+    def _central(self, features: Features) -> Tensor:
+        """Common input of the critic, [R, C]; pooled: with the mean of the personal features of all prosumers."""
         if not self.pooled:
-            return features
-        mean = features[..., self.personal].mean(-2, keepdim=True)
-        return torch.cat([features, mean.expand(*features.shape[:-1], -1)], -1)
+            return features.common
+        return torch.cat([features.common, features.personal.mean(-2)], -1)
 
     def _prepare(self, rollout: Rollout) -> dict[str, Tensor]:
-        """Advantages and returns, everything as [G, rows, ...]."""
-        p, g = self.policy, self.groups
+        """Advantages and returns; personal things as [G, rows, K, ...], common ones as [1, rows, ...]."""
+        g = self.groups
         steps, batch, agents = rollout.reward.shape
-        features = self._normal(rollout.features)
-        seen, action = features[:-1].flatten(0, 1), rollout.action.flatten(0, 1)
+        rows = self._normal(Features(*(part.flatten(0, 1) for part in rollout.features)))
+        personal, central = g.gather(rows.personal), self._central(rows)
         with torch.no_grad():
-            rows = features.flatten(0, 1)
-            value = g.scatter(self.critic(g.gather(self._central(rows))), rows.shape[0])[..., 0]
-            value = value.reshape(steps + 1, batch, -1)
-        reward = rollout.reward[..., g.agents] / self.reward_scale
-        advantage, running = torch.zeros_like(reward), torch.zeros_like(reward[0])
-        for t in reversed(range(steps)):
-            last = t == steps - 1 and rollout.terminated
-            after = torch.zeros_like(value[t]) if last else value[t + 1]
-            running = reward[t] + p.gamma * after - value[t] + p.gamma * p.gae * running * (not last)
-            advantage[t] = running
-        target = advantage + value[:-1]
-
-        def spread(x: Tensor) -> Tensor:
-            full = torch.zeros(steps * batch, agents, 1)
-            full[:, g.agents, 0] = x.flatten(0, 1)
-            return g.gather(full)
-
-        grouped, acted = g.gather(seen), g.gather(action)
-        mask = g.real[:, None, :].expand(-1, steps * batch, -1).reshape(g.real.shape[0], -1, 1).float()
+            value = g.scatter(self.critic(central, personal))[..., 0].reshape(steps + 1, batch, -1)
+        advantage = self._advantage(rollout, value)
+        full = torch.zeros(steps * batch, agents, 2)
+        full[:, g.agents] = torch.stack([advantage, advantage + value[:-1]], -1).flatten(0, 1)
+        grouped, acted = g.gather(full), g.gather(rollout.action.flatten(0, 1))
+        played = steps * batch
+        common, personal, central = rows.common[:played], personal[:, :played], central[:played]
         with torch.no_grad():
-            old = self._log_probability(grouped, acted)
-        adv = spread(advantage)
-        count = mask.sum(1, keepdim=True)
-        centre = (adv * mask).sum(1, keepdim=True) / count
-        deviation = (((adv - centre) * mask).square().sum(1, keepdim=True) / count).sqrt()
+            old = self._log_probability(common, personal, acted)
+        mask = g.real[:, None, :, None].float()
+        adv = grouped[..., :1]
+        count = mask.sum((1, 2), keepdim=True) * played
+        centre = (adv * mask).sum((1, 2), keepdim=True) / count
+        deviation = (((adv - centre) * mask).square().sum((1, 2), keepdim=True) / count).sqrt()
         return {
-            "features": grouped,
-            "central": g.gather(self._central(seen)),
+            "common": common.unsqueeze(0),
+            "central": central.unsqueeze(0),
+            "personal": personal,
             "action": acted,
             "old": old,
             "advantage": (adv - centre) / (deviation + 1e-8),
-            "target": spread(target),
-            "mask": mask,
+            "target": grouped[..., 1:],
         }
 
-    def _log_probability(self, features: Tensor, action: Tensor) -> Tensor:
-        z = (action - self.actor(features)) * torch.exp(-self.log_std)
+    def _advantage(self, rollout: Rollout, value: Tensor) -> Tensor:
+        """Generalised advantage estimate [T, B, M] of scaled rewards."""
+        p = self.policy
+        reward = rollout.reward[..., self.groups.agents] / self.reward_scale
+        advantage, running = torch.zeros_like(reward), torch.zeros_like(reward[0])
+        for t in reversed(range(len(reward))):
+            last = t == len(reward) - 1 and rollout.terminated
+            after = torch.zeros_like(value[t]) if last else value[t + 1]
+            running = reward[t] + p.gamma * after - value[t] + p.gamma * p.gae * running * (not last)
+            advantage[t] = running
+        return advantage
+
+    def _log_probability(self, common: Tensor, personal: Tensor, action: Tensor) -> Tensor:
+        z = (action - self.actor(common, personal)) * torch.exp(-self.log_std)
         return (-0.5 * z.square() - self.log_std - 0.5 * LOG_TWO_PI).sum(-1, keepdim=True)
 
     def _step(self, d: dict[str, Tensor]) -> dict[str, float]:
         p = self.policy
-        ratio = torch.exp(self._log_probability(d["features"], d["action"]) - d["old"])
+        now = self._log_probability(d["common"][0], d["personal"], d["action"])
+        ratio = torch.exp(now - d["old"])
         clipped = ratio.clamp(1 - p.clip, 1 + p.clip)
-        count = d["mask"].sum(1, keepdim=True).clamp(min=1)
-        share = d["mask"] / count
+        mask = self.groups.real[:, None, :, None].float()
+        share = mask / (mask.sum((1, 2), keepdim=True) * ratio.shape[1])
         # Sum over groups of the mean over rows: a group's step does not depend on how many other groups there are.
         policy_loss = -(torch.minimum(ratio * d["advantage"], clipped * d["advantage"]) * share).sum()
-        value_loss = ((self.critic(d["central"]) - d["target"]).square() * share).sum()
+        value_loss = ((self.critic(d["central"][0], d["personal"]) - d["target"]).square() * share).sum()
         self.optimizer.zero_grad()
         (policy_loss + 0.5 * value_loss).backward()
         clip_per_group([*self.actor.parameters(), self.log_std], 0.5)
         clip_per_group(list(self.critic.parameters()), 0.5)
         self.optimizer.step()
         with torch.no_grad():
-            outside = ((ratio - 1).abs() > p.clip).float().mul(share).sum() / share.shape[0]
+            outside = ((ratio - 1).abs() > p.clip).float().mul(share).sum() / len(share)
         return {
             "policy_loss": float(policy_loss.detach()),
             "value_loss": float(value_loss.detach()),
@@ -295,8 +300,8 @@ class PPOLearner:
             "log_std": self.log_std.detach().clone(),
             "optimizer": self.optimizer.state_dict(),
             "noise": self.noise.get_state(),
-            "mean": self.mean,
-            "scale": self.scale,
+            "mean": tuple(self.mean),
+            "scale": tuple(self.scale),
             "reward_scale": self.reward_scale,
         }
 
@@ -314,4 +319,5 @@ class PPOLearner:
             self.log_std.copy_(state["log_std"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.noise.set_state(state["noise"])
-        self.mean, self.scale, self.reward_scale = state["mean"], state["scale"], state["reward_scale"]
+        self.mean, self.scale = Features(*state["mean"]), Features(*state["scale"])
+        self.reward_scale = state["reward_scale"]

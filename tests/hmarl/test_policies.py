@@ -88,8 +88,8 @@ def test_an_actor_sees_its_own_observation_only():
     learner = MAPPO().start(spec(game))
     state = game.reset(torch.arange(3, 6), PRICES)
     seen = look(game, learner, state)
-    changed = seen.features.clone()
-    changed[:, 2] += 1.0
+    changed = seen.features._replace(personal=seen.features.personal.clone())
+    changed.personal[:, 2] += 1.0
     a, b = (learner.act(type(seen)(f, state), explore=False) for f in (seen.features, changed))
     assert torch.equal(a[:, [0, 4]], b[:, [0, 4]])
     assert not torch.equal(a[:, 2], b[:, 2])
@@ -172,13 +172,14 @@ def test_carry_hands_the_store_to_the_next_day():
 def test_stacked_nets_equal_a_list_of_nets(sharing):
     clusters, chosen = torch.tensor([0, 1, 0, 1, 1]), torch.tensor([True, True, True, False, True])
     groups = Groups.make(clusters, sharing, chosen)
-    net = StackedMLP(groups.members.shape[0], (3, 8, 2), torch_stream(0, "weights"))
-    x = torch.randn(7, 5, 3, generator=torch_stream(0, "x"))
-    stacked = groups.scatter(net(groups.gather(x)), 7)
+    net = StackedMLP(groups.members.shape[0], 2, 3, (8, 2), torch_stream(0, "weights"))
+    common, x = (torch.randn(*shape, generator=torch_stream(0, "x")) for shape in ((7, 2), (7, 5, 3)))
+    stacked = groups.scatter(net(common, groups.gather(x)))
     label = {"agent": [0, 1, 2, 3], "cluster": [0, 1, 0, 1], "all": [0] * 4}[sharing]
     for column, agent in enumerate(groups.agents.tolist()):
         w, b = ([p[label[column]] for p in ps] for ps in (net.weights, net.biases))
-        alone = torch.tanh(x[:, agent] @ w[0] + b[0]) @ w[1] + b[1]
+        seen = torch.cat([common, x[:, agent]], -1)
+        alone = torch.tanh(seen @ w[0] + b[0]) @ w[1] + b[1]
         torch.testing.assert_close(stacked[:, column], alone, rtol=1e-5, atol=1e-6)
 
 
