@@ -23,7 +23,11 @@ AUCTIONS: dict[str, str] = {
 SOURCES: dict[str, str] = {
     "synthetic": "retail.data.synthetic:Synthetic",
     "ausgrid": "retail.data.ausgrid:Ausgrid",
+    "ausgrid-csv": "retail.data.ausgrid_csv:AusgridCsv",
+    "citylearn": "retail.data.citylearn:CityLearn",
+    "farms": "retail.data.farms:Farms",
     "profiles": "retail.data.profiles:WideTables",
+    "semi-real": "retail.data.semi_real:SemiReal",
 }
 """Name -> ``module:Class`` of every source of profiles."""
 

@@ -13,9 +13,9 @@ from retail.auctions.none import NoAuction
 from retail.blocks import Terms, block_orders, moved, usual_terms
 from retail.community import Community
 from retail.devices import at_meter, feasible_range, self_consumption, wear
-from retail.observation import Features, Observer, Outlook, Public
+from retail.observation import Features, Observer, Public
 from retail.orders import NANO_PER_TICK_WH, Orders, Trades
-from retail.state import Outcome, State
+from retail.state import Outcome, Outlook, State
 from retail.tariff import TICKS_PER_UNIT, Tariff
 
 StorageEnd = Literal["restore", "value", "carry"]

@@ -12,7 +12,7 @@ from retail.community import Community
 from retail.devices import self_consumption
 from retail.forecast import mean_of_last_days
 from retail.orders import NANO_PER_TICK_WH
-from retail.state import State
+from retail.state import Outlook, State
 from retail.tariff import TICKS_PER_UNIT, Tariff
 
 Public = Literal["this_step", "last_step", "none"]
@@ -31,21 +31,6 @@ PUBLIC = ("last_volume", "last_volume_price")
 
 def _ahead(name: str) -> tuple[str, ...]:
     return tuple(f"{name}_in_{k}" for k in range(1, AHEAD + 1))
-
-
-class Outlook(NamedTuple):
-    """What of the features is known once day and tariff are.
-
-    Attributes
-    ----------
-    common : Tensor [T, B, C] float32
-        The same for all prosumers (scaled).
-    dear_need : Tensor [T, B, N] float32
-        Own need expected in later, dearer steps (scaled).
-    """
-
-    common: Tensor
-    dear_need: Tensor
 
 
 class Features(NamedTuple):

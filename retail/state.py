@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from torch import Tensor
 
 from retail.tariff import Tariff
 
-if TYPE_CHECKING:
-    from retail.observation import Outlook
+
+class Outlook(NamedTuple):
+    """What of the features is known once day and tariff are.
+
+    Attributes
+    ----------
+    common : Tensor [T, B, C] float32
+        The same for all prosumers (scaled).
+    dear_need : Tensor [T, B, N] float32
+        Own need expected in later, dearer steps (scaled).
+    """
+
+    common: Tensor
+    dear_need: Tensor
 
 
 @dataclass(frozen=True)
