@@ -7,6 +7,7 @@ POLICIES: dict[str, str] = {
     "zi": "hmarl.policies.zi:ZI",
     "ippo": "hmarl.policies.ppo:IPPO",
     "mappo": "hmarl.policies.ppo:MAPPO",
+    "coordinated": "hmarl.policies.coordinated:Coordinated",
     "optimal": "hmarl.policies.optimal:Optimal",
 }
 """Name -> ``module:Class`` of every follower policy."""

@@ -100,29 +100,35 @@ class RuleTrader:
         now = buy[:, state.step : state.step + 1]
         expected = game.observer.expected[state.days, state.step + 1 :]
         dearer = (buy[:, state.step + 1 :] > now + band).double()
-        need = torch.einsum("bs,bsn->bn", dearer, expected.clamp(min=0))
-        surplus = (-expected).clamp(min=0).sum(1)
-        wish = self_consumption(game.fixed(state), battery)
-        reserve = battery.store_min + keep * need / battery.eta_discharge
-        spare = (state.stored - reserve).clamp(min=0)
-        wish = torch.where(wish < 0, -torch.minimum(-wish, spare), wish)
+        wish = self._follow(state, expected, dearer, keep)
         cheap = (now <= low + band) & (high > low)
         if bool(cheap.any()):
-            charge = self._grid_charge(state, buy, band, level, room, surplus)
+            charge = self._grid_charge(state, buy, band, level, room * self._later_surplus(expected))
             wish = torch.where(cheap, torch.maximum(wish, charge), wish)
         most = power * game.community.step_hours
         wish = torch.maximum(torch.minimum(wish, most * battery.charge_kw), -most * battery.discharge_kw)
         return game.action_for(state, wish).unsqueeze(-1)
 
-    def _grid_charge(
-        self, state: State, buy: Tensor, band: Tensor, level: Tensor, room: Tensor, surplus: Tensor
-    ) -> Tensor:
+    def _follow(self, state: State, expected: Tensor, dearer: Tensor, keep: Tensor) -> Tensor:
+        """Store change of an ordinary hour, [B, N] kWh: store surplus, cover need down to the reserve."""
+        battery = self.game.community.battery
+        wish = self_consumption(self.game.fixed(state), battery)
+        need = torch.einsum("bs,bsn->bn", dearer, expected.clamp(min=0))
+        reserve = battery.store_min + keep * need / battery.eta_discharge
+        spare = (state.stored - reserve).clamp(min=0)
+        return torch.where(wish < 0, -torch.minimum(-wish, spare), wish)
+
+    def _later_surplus(self, expected: Tensor) -> Tensor:
+        """Surplus that each store is expected to take in later, [B, N] kWh at the meter."""
+        return (-expected).clamp(min=0).sum(1)
+
+    def _grid_charge(self, state: State, buy: Tensor, band: Tensor, level: Tensor, left: Tensor) -> Tensor:
         """Store change of a cheap hour, [B, N] kWh: the way to the target, spread over the cheap hours in a row."""
         battery = self.game.community.battery
         cheap_ahead = (buy[:, state.step :] <= buy.amin(-1, keepdim=True) + band).long()
         in_a_row = cheap_ahead.cumprod(-1).sum(-1, keepdim=True)
         follows = in_a_row < buy.shape[-1] - state.step
-        target = battery.store_min + level * battery.capacity - room * surplus * battery.eta_charge
+        target = battery.store_min + level * battery.capacity - left * battery.eta_charge
         # After the last dear hour only the way back to the start of the day is left.
         target = torch.where(follows, target, battery.start)
         charge = ((target - state.stored) / in_a_row).clamp(min=0)
