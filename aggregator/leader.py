@@ -39,7 +39,8 @@ class Offer:
     leader : str
         Name of the leader in the table.
     information : str
-        Information set it used, one of ``INFORMATION``.
+        What its day-ahead bid rests on, one of ``INFORMATION``. Prices are set on the scenario days of the view, which
+        are training days and as such known history.
     tariff : Tariff ([T] or [D_all, T])
         On ticks.
     promised : float or None $/day

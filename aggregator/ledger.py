@@ -181,6 +181,12 @@ def settle(
     short = _nano(np.broadcast_to(np.asarray(shortfall, dtype=np.float64), kwh.shape))
 
     k, steps, prosumers = meter.replication, len(kwh), kwh.shape[1]
+    everything = sum(np.abs(part).sum() / NANO for part in (energy, network, levy, fee, peer, feed_in, short))
+    if k * everything > LARGEST:
+        raise LedgerError(
+            f"{k} communities pay {k * everything:.3g} $ in all; the ledger counts up to {LARGEST:.0e} $. Lower "
+            "wholesale.replication or settle fewer days at once."
+        )
     accounts = (*(f"prosumer {n}" for n in range(prosumers)), *OTHERS)
     nano = np.zeros((steps, len(accounts)), np.int64)
     nano[:, :prosumers] = k * (energy + network + levy + fee + peer + feed_in + short)
@@ -229,6 +235,8 @@ def _wholesale(
         raise LedgerError(f"The aggregator's bus {bus!r} is not in the clearing; it has {', '.join(day_ahead.buses)}.")
     if unit_bus is None and len(day_ahead.buses) > 1:
         raise LedgerError("Give unit_bus, the position of each unit's bus (System.unit_bus), to pay the generators.")
+    for name, clearing in (("day-ahead", day_ahead), ("real-time", real_time)):
+        _check_served(name, clearing, day_ahead.buses.index(bus), bus)
     where = np.zeros(len(day_ahead.units), int) if unit_bus is None else np.asarray(unit_bus, dtype=int)
     position = day_ahead.accepted.sum(axis=1) if bid is None else np.asarray(bid.mw if isinstance(bid, Bid) else bid)
     metered = meter.to_mw(kwh.sum(axis=1))
@@ -237,6 +245,17 @@ def _wholesale(
     amounts = {party: meter.to_mwh(payments.by_party[party]) for party in PARTIES}
     _check_rent(payments, amounts, meter)
     return {party: _nano(amount) for party, amount in amounts.items()}
+
+
+def _check_served(name: str, clearing: Clearing, at: int, bus: str) -> None:
+    """Refuse a clearing that could not serve the communities: what they consumed would not exist."""
+    missing = clearing.shed[:, at] - clearing.load[:, at]
+    if (missing > 1e-6).any():
+        step = int(np.argmax(missing))
+        raise LedgerError(
+            f"At step {step} the {name} market serves the communities at bus {bus} {missing[step]:.1f} MW less than "
+            "they draw: the system has neither units nor lines for so many of them. Lower wholesale.replication."
+        )
 
 
 def _check_rent(payments: Payments, amounts: dict[str, Array], meter: Meter) -> None:

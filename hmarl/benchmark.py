@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmarl.evaluation import Played, play
+from hmarl.evaluation import Played, follows, play
 from hmarl.pictures import picture
 from hmarl.policies.base import Learner, Seen, Spec, Stateless
 from hmarl.policies.rule_based import RuleBased
@@ -24,7 +25,8 @@ def community_optimum(game: Game, days: Tensor, tariff: Tariff) -> NDArray[np.fl
     """Least cost of the whole community with perfect foresight, under exactly the game's costs and ``storage_end``.
 
     Without an auction no energy changes hands, so homes are optimised alone; with one, internal payments are transfers
-    and one balance faces the tariff. Under ``carry`` all days are one horizon with a free end (a lower bound).
+    and one balance faces the tariff. Under ``carry`` days without a gap are one horizon with a free end, a lower
+    bound.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ def community_optimum(game: Game, days: Tensor, tariff: Tariff) -> NDArray[np.fl
     Returns
     -------
     array [D] $
-        Cost by day, wear included; under ``carry`` each day holds the mean over the horizon.
+        Cost by day, wear included; under ``carry`` each day holds the mean over its horizon.
     """
     from aggregator.portfolio import BestResponse  # noqa: PLC0415  pyomo is slow to import
 
@@ -46,14 +48,23 @@ def community_optimum(game: Game, days: Tensor, tariff: Tariff) -> NDArray[np.fl
     pooled = not isinstance(game.auction, NoAuction)
     fee = float(prices.fee_price.min())
     homes = picture(game, days, pooled=pooled, fee=fee)
-    buy, sell = prices.buy_price, prices.sell_price
-    if game.storage_end == "carry":
-        whole = homes.fixed_kwh.transpose(1, 0, 2).reshape(1, homes.prosumers, -1)
-        homes = replace(homes, fixed_kwh=whole, end_value=np.zeros(homes.prosumers))
-        buy, sell = buy.reshape(1, -1), sell.reshape(1, -1)
-    cost = BestResponse(homes).solve(buy, sell).cost
-    by_day = cost if cost.ndim == 1 else cost.sum(axis=1)
-    return np.full(len(days), by_day[0] / len(days)) if game.storage_end == "carry" else by_day
+    if game.storage_end != "carry":
+        cost = BestResponse(homes).solve(prices.buy_price, prices.sell_price).cost
+        return cost if cost.ndim == 1 else cost.sum(axis=1)
+    by_day = []
+    for first, last in _stretches(days):
+        length = last - first
+        whole = homes.fixed_kwh[first:last].transpose(1, 0, 2).reshape(1, homes.prosumers, -1)
+        horizon = replace(homes, fixed_kwh=whole, end_value=np.zeros(homes.prosumers))
+        buy, sell = (x[first:last].reshape(1, -1) for x in (prices.buy_price, prices.sell_price))
+        by_day.append(np.full(length, float(BestResponse(horizon).solve(buy, sell).cost.sum()) / length))
+    return np.concatenate(by_day)
+
+
+def _stretches(days: Tensor) -> list[tuple[int, int]]:
+    """Stretches of days without a gap, as positions [first, last)."""
+    cuts = [0, *(i + 1 for i, next_day in enumerate(follows(days)) if not next_day), len(days)]
+    return list(pairwise(cuts))
 
 
 def tuned_rule(ground: Ground, clusters: Tensor, tariff: Tariff, seed: int) -> Learner:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,17 +127,21 @@ class Coordinator:
     def _round(self, k: int, last: Iterate | None, learner: Learner, rng: np.random.Generator) -> Iterate:
         world, rules = self.world, self.world.arm.equilibrium
         self.report(f"round {k + 1}: leader", k / rules.rounds)
-        offer = world.leader.offer(view(world, k, last))
-        tariff = offer.tariff if last is None else damped(offer.tariff, last.tariff, rules.damping)
-        moved = np.inf if last is None else price_change(tariff, last.tariff)
+        seen = view(world, k, last)
+        offer = world.leader.offer(seen)
+        # Rest is judged on what the leader wants, not on the part of it that damping lets through.
+        moved = np.inf if last is None else price_change(offer.tariff, last.tariff)
+        if last is not None and rules.damping > 0:
+            offer = _in_force(offer, last, rules.damping, seen)
+        tariff = offer.tariff
         rows, played_episodes = self._train(k, last, learner, tariff, rng, moved)
         self.report(f"round {k + 1}: settling", (k + 0.9) / rules.rounds)
         played = play(world.game, learner, world.training, tariff, world.arrival)
         settled = settle_days(world, played)
         cost, before = float(played.cost.mean()), None if last is None else float(last.settled.played.cost.mean())
         drift = np.inf if before is None else abs(cost - before) / max(abs(before), 1e-9)
-        # A leader that has one price for all rounds needs no second round to rest, once its followers do not learn.
-        fixed = getattr(world.leader, "constant", False)
+        # A leader that has one price for all rounds needs no second round to rest, where followers do not learn.
+        fixed = getattr(world.leader, "constant", False) and learner.training != "on-policy"
         rest = moved <= rules.tolerance and drift <= COST_REST
         converged = rest or (fixed and last is None)
         return Iterate(
@@ -168,8 +172,8 @@ class Coordinator:
         done = 0 if last is None else last.episodes
         budget = int(getattr(policy, "episodes", 0))
         episodes = budget if last is None else int(getattr(policy, "retrain_episodes", 0))
-        if last is not None and moved == 0:
-            return [], done
+        if last is not None and moved == 0 and learner.training != "on-policy":
+            return [], done  # the same answer to the same tariff
         rows = train(
             learner,
             world.ground,
@@ -184,7 +188,9 @@ class Coordinator:
             ),
         )
         numbered: list[Row] = [{"round": float(k), **row} for row in rows]
-        return numbered, done + (episodes if learner.training == "on-policy" else 0)
+        if learner.training != "on-policy" or not rows:
+            return numbered, done
+        return numbered, int(float(rows[-1]["episode"]))
 
 
 def view(world: World, k: int, last: Iterate | None) -> View:
@@ -246,6 +252,19 @@ def damped(new: Tariff, old: Tariff, share: float) -> Tariff:
     shape = torch.broadcast_shapes(energy.shape, new.network.shape)
     parts = (energy, new.network, new.levy, sell, new.fee)
     return Tariff(*(p.expand(shape).contiguous() for p in parts))
+
+
+def _in_force(offer: Offer, last: Iterate, share: float, seen: View) -> Offer:
+    """The damped offer, with the promise of the tariff that is really in force."""
+    from aggregator.promise import promise  # noqa: PLC0415  pyomo is slow to import
+
+    tariff = damped(offer.tariff, last.tariff, share)
+    promised = promise(seen, tariff)
+    gap = None
+    if promised is not None and offer.bound is not None:
+        gap = (offer.bound - promised) / max(abs(offer.bound), 1e-12)
+    method = f"{offer.method}; damped, {share:.0%} of the tariff before kept"
+    return replace(offer, tariff=tariff, promised=promised, gap=gap, method=method)
 
 
 def price_change(new: Tariff, old: Tariff) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -86,7 +87,8 @@ def play(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Te
     learner : Learner
         Acts for all prosumers.
     days : Tensor [D] int64
-        Days of the community; under ``storage_end: carry`` they are played one after the other.
+        Days of the community, ascending; under ``storage_end: carry`` they are played one after the other, and stores
+        begin anew after every gap.
     tariff : Tariff [T] or [community days, T]
         Prices; a tariff with a day axis is indexed by day.
     arrival : Tensor [community days, T, N] int64
@@ -104,11 +106,49 @@ def play(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Te
     parts, carried = [], None
     for i in range(len(days)):
         one = days[i : i + 1]
+        carried = carried if i and follows(days)[i - 1] else None
         part = _play(game, learner, one, prices[i : i + 1], arrival[one], carried)
         carried = part[1][:, -1]
         parts.append(part)
     outcome = Outcome(*(torch.cat([getattr(p[0], f.name) for p in parts]) for f in fields(Outcome)))
     return Played(days, prices, outcome, torch.cat([p[1] for p in parts]))
+
+
+def merged(parts: Sequence[Played]) -> Played:
+    """Put played days in order of time.
+
+    Parameters
+    ----------
+    parts : sequence of Played
+        Different days of one community.
+
+    Returns
+    -------
+    Played
+        All of them, kWh and $ untouched.
+    """
+    days = torch.cat([p.days for p in parts])
+    order = days.argsort()
+    tariff = Tariff(*(torch.cat([getattr(p.tariff, f.name) for p in parts])[order] for f in fields(Tariff)))
+    outcome = Outcome(*(torch.cat([getattr(p.outcome, f.name) for p in parts])[order] for f in fields(Outcome)))
+    return Played(days[order], tariff, outcome, torch.cat([p.stored for p in parts])[order])
+
+
+def follows(days: Tensor) -> list[bool]:
+    """Whether each day but the first comes right after the one before it.
+
+    Parameters
+    ----------
+    days : Tensor [D] int64
+        Days of the community.
+
+    Returns
+    -------
+    list of bool [D - 1]
+        False at a gap.
+    """
+    steps: list[int] = torch.diff(days).tolist()
+    return [step == 1 for step in steps]
 
 
 def lane_costs(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Tensor, lanes: int) -> Tensor:
@@ -142,6 +182,7 @@ def lane_costs(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arriv
     total, carried = torch.zeros(lanes, dtype=torch.float64), None
     for i in range(len(days)):
         rows = torch.full((lanes,), i)
+        carried = carried if i and follows(days)[i - 1] else None
         outcome, stored = _play(game, learner, days[rows], prices[rows], arrival[days[rows]], carried)
         total, carried = total + outcome.cost.sum((-1, -2)), stored[:, -1]
     return total / len(days)

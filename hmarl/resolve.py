@@ -153,6 +153,12 @@ def _arm(base: Raw, overrides: Any, known: set[Any]) -> tuple[dict[str, Any], li
             continue
         sections[name], found = build(name, raw)
         problems += [p for p in found if _key(p) not in known]
+    leader = sections.get("leader")
+    if isinstance(leader, Plugin) and sections.get("wholesale", leader) is None and "wholesale" in sections:
+        bare = not any(p.path.startswith("wholesale") for p in problems)
+        if bare and not getattr(plugins.load("leaders", leader.name), "constant", False):
+            reason = "prices energy at its wholesale cost, and there is no wholesale market"
+            problems.append(Problem("leader", leader.name, "leader fixed, or a wholesale market", reason=reason))
     return sections, problems
 
 

@@ -101,6 +101,8 @@ class TariffRecipe(Section):
         Network fee per kWh traded between peers.
     average_cap, ceiling, floor : float [$/kWh], optional
         What a leader must keep to: mean of the day's prices, highest and lowest price.
+    ramp : float [$/kWh], optional
+        Largest change of a leader's price from one step to the next.
     currency : str
         A label; nothing is converted.
     """
@@ -117,6 +119,7 @@ class TariffRecipe(Section):
     average_cap: Price | None = None
     ceiling: Price | None = None
     floor: Price | None = None
+    ramp: Amount | None = None
     currency: str = "AUD"
 
     @model_validator(mode="before")
@@ -129,10 +132,29 @@ class TariffRecipe(Section):
     def _consistent(self) -> Self:
         if self.floor is not None and self.ceiling is not None and self.floor > self.ceiling:
             raise ValueError(f"floor {self.floor:g} is above the highest allowed price {self.ceiling:g} $/kWh")
+        if self.offpeak is not None and self.shoulder is not None and self.peak is not None and self.sell is not None:
+            self._check_prices((self.offpeak, self.shoulder, self.peak), self.sell)
         hint = None if self.name in BUILT_IN_TARIFFS else nearest(self.name, BUILT_IN_TARIFFS)
         if hint:  # ids of the table look different, so this is a misspelled rule and not an id
             raise ValueError(f"name is no tariff; did you mean '{hint}'?")
         return self
+
+    def _check_prices(self, levels: tuple[float, float, float], sell: float) -> None:
+        """Refuse prices that no day could bring together."""
+        used = levels if self.name != "flat" else levels[1:2]
+        if sell > min(used):
+            raise ValueError(f"sell {sell:g} is above the lowest price of bought energy, {min(used):g} $/kWh")
+        least = max(sell, self.network + self.levies) if self.floor is None else self.floor
+        most = max(used) if self.ceiling is None else self.ceiling
+        if least > most:
+            raise ValueError(
+                f"the lowest price a leader may ask, {least:g} (floor, or feed-in price, or network + levies), is "
+                f"above the highest, {most:g} $/kWh"
+            )
+        if self.average_cap is not None and self.average_cap < least:
+            raise ValueError(
+                f"average_cap {self.average_cap:g} is below the lowest price a leader may ask, {least:g} $/kWh"
+            )
 
 
 class GameRules(Section):

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from hmarl.arm import Arm
 from hmarl.benchmark import community_optimum, no_battery, tuned_rule
 from hmarl.coordinator import Coordinator, Iterate
-from hmarl.evaluation import play
+from hmarl.evaluation import merged, play
+from hmarl.policies.base import Learner
 from hmarl.settlement import Settled, settle_days
 from hmarl.tables import agents_table, iterations_table, steps_table, tariffs_table, trades_table, training_table
 from hmarl.world import World, build
@@ -82,15 +83,12 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
     iterates = list(Coordinator(world, report=lambda label, share: report(label, 0.02 + 0.88 * share)))
     last = iterates[-1]
     report("held-out days", 0.92)
-    everything = torch.unique(torch.cat([world.training, world.judged]))
     learner = world.policy.start(world.spec)
     learner.load(dict(last.learners))
-    settled = settle_days(world, play(world.game, learner, everything, last.tariff, world.arrival))
-    rows = np.flatnonzero(np.isin(everything.numpy(), world.judged.numpy()))
+    settled, rows, held_out = _all_days(world, learner, last)
     cost = settled.played.cost.numpy()[rows]
     report("yardsticks", 0.95)
     yardsticks = _yardsticks(world, last, cost)
-    held_out = np.isin(everything.numpy(), world.judged.numpy()) & ~np.isin(everything.numpy(), world.training.numpy())
     frames = {
         "iterations": iterations_table(iterates),
         "tariffs": tariffs_table(iterates),
@@ -100,11 +98,31 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
         "training": training_table(iterates),
     }
     measures = _measures(last, settled, rows, yardsticks)
-    certificate = last.certificate | {"yardsticks_per_day": yardsticks, "judged_days": len(rows)}
+    certificate = last.certificate | {
+        "yardsticks_per_day": yardsticks,
+        "judged_days": len(rows),
+        "not_served_mwh": _not_served(world, settled),
+    }
     buffer = io.BytesIO()
     torch.save(last.learners, buffer)
     report("done", 1.0)
     return Result(frames, buffer.getvalue(), certificate, measures, list(world.files))
+
+
+def _all_days(world: World, learner: Learner, last: Iterate) -> tuple[Settled, NDArray[np.int64], NDArray[np.bool_]]:
+    """Play and settle training and judged days in order of time; positions of judged days; which were held out."""
+    held = world.judged[~torch.isin(world.judged, world.training)]
+    parts = [
+        play(world.game, learner, days, last.tariff, world.arrival) for days in (world.training, held) if len(days)
+    ]
+    played = merged(parts)
+    judged = np.flatnonzero(torch.isin(played.days, world.judged).numpy())
+    return settle_days(world, played), judged, torch.isin(played.days, held).numpy()
+
+
+def _not_served(world: World, settled: Settled) -> float:
+    """Energy of other loads that the real-time market shed, MWh over all days."""
+    return 0.0 if settled.real_time is None else float(settled.real_time.shed.sum()) * world.meter.step_hours
 
 
 def _yardsticks(world: World, last: Iterate, cost: NDArray[np.float64]) -> dict[str, float]:
@@ -137,7 +155,9 @@ def _measures(
     traded = float(outcome.trade_wh[index].clamp(min=0).sum()) / 1000
     imported = float(outcome.grid[index].clamp(min=0).sum())
     gap = yardsticks["tuned_rule"] - yardsticks["community_optimum"]
-    share = 100 * (yardsticks["tuned_rule"] - yardsticks["followers"]) / gap if gap > 1e-9 else float("nan")
+    # Where the rule is within half a percent of the optimum, the share would be noise.
+    small = gap <= 0.005 * abs(yardsticks["tuned_rule"])
+    share = float("nan") if small else 100 * (yardsticks["tuned_rule"] - yardsticks["followers"]) / gap
     return {
         "aggregator_profit": float(settled.profit[rows].mean()),
         "promised_profit": float("nan") if last.offer.promised is None else float(last.offer.promised),

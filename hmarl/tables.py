@@ -164,6 +164,7 @@ def agents_table(world: World, settled: Settled, held_out: NDArray[np.bool_]) ->
         "bill": o.bill + o.shortfall,
         "wear": o.wear,
         "shortfall": o.shortfall,
+        "end_value": o.end_value,
         "cost": o.cost,
         "net_kwh": o.net,
         "grid_import_kwh": o.grid.clamp(min=0),

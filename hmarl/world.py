@@ -242,7 +242,7 @@ def _rules(recipe: TariffRecipe, tariff: Tariff) -> TariffRules:
         levy=np.full(steps, recipe.levies),
         fee=recipe.fee,
         average_cap=recipe.average_cap,
-        ramp=None,
+        ramp=recipe.ramp,
     )
 
 

@@ -44,8 +44,8 @@ class Game:
     reward : str
         ``own``: own saving against the bill without battery and trade in the same step. ``community``: mean saving of
         all. ``difference``: what the community saves because this home moved its battery in this step, with every
-        overlapping kWh matched (``own`` without an auction); same optimum as ``community``, far less noise. Wear is
-        charged to its owner in all.
+        overlapping kWh matched whatever the limit prices (``own`` without an auction); far less noise than
+        ``community``, and the same optimum while all pairs cross. Wear is charged to its owner in all.
     storage_end : str
         ``restore``: the last steps are projected so that the store ends at ``battery.start``, any shortfall is charged
         at the day's dearest buy price. ``value``: the change over the day is valued at ``end_value``. ``carry``: the
@@ -357,11 +357,21 @@ class Game:
     def _reward(self, state: State, net: Tensor, bill: Tensor, cost: Tensor, prices: Tariff) -> Tensor:
         fixed = self.fixed(state)
         if self.reward == "difference" and not isinstance(self.auction, NoAuction):
-            total = net.sum(-1, keepdim=True)
-            idle = total - net + fixed
-            return _tariff_bill(idle, prices) - _tariff_bill(total, prices) - (cost - bill)
+            own = _tariff_bill(fixed, prices) - _tariff_bill(net, prices)
+            return own + _matching_gain(net, fixed, prices) - (cost - bill)
         saving = _tariff_bill(fixed, prices) - cost
         return saving if self.reward == "own" else saving.mean(-1, keepdim=True).expand_as(saving).clone()
+
+
+def _matching_gain(net: Tensor, fixed: Tensor, prices: Tariff) -> Tensor:
+    """What matching is worth more because a home moved its battery, [B, N] $, if every overlapping kWh is matched."""
+    worth = (prices.buy - prices.sell - prices.fee).clamp(min=0).double()[:, None] / TICKS_PER_UNIT
+    with_it, without = [], []
+    for own, idle in ((net.clamp(min=0), fixed.clamp(min=0)), ((-net).clamp(min=0), (-fixed).clamp(min=0))):
+        total = own.sum(-1, keepdim=True)
+        with_it.append(total)
+        without.append(total - own + idle)
+    return worth * (torch.minimum(*with_it) - torch.minimum(*without))
 
 
 def _tariff_bill(kwh: Tensor, prices: Tariff) -> Tensor:

@@ -84,13 +84,21 @@ class Observer:
             "size": size,
             "expected": expected,
             "own": torch.stack([x.float() for x in own]),
-            "pooled": torch.stack(_expectations(pooled_fixed, pooled_expected, size.mean()), -1).float(),
+            "pooled": self._pooled(pooled_fixed, pooled_expected, size.mean()),
             "pooled_net": (pooled_fixed / size.mean()).float(),
             "pooled_expected": pooled_expected,
             "static": _static(c, size).float(),
             "calendar": _calendar(c).float(),
         }
         object.__setattr__(self, "_tables", tables)
+
+    def _pooled(self, fixed: Tensor, expected: Tensor, size: Tensor) -> Tensor:
+        """Expectations of the community [days, T, 7]; how today differs so far stops where the public net stops."""
+        every = _expectations(fixed, expected, size)
+        if self.public != "this_step":
+            place = EXPECTATIONS.index("today_against_expected")
+            every[place] = torch.cat([torch.zeros_like(every[place][:, :1]), every[place][:, :-1]], 1)
+        return torch.stack(every, -1).float()
 
     @property
     def size(self) -> Tensor:
@@ -105,7 +113,8 @@ class Observer:
     @property
     def common_names(self) -> tuple[str, ...]:
         """Names of the features that are the same for all prosumers, which come first."""
-        shown = [f"community_{n}" for n in (*EXPECTATIONS, *_ahead("expected_net"), "expected_dear_need")]
+        known = (*EXPECTATIONS, *_ahead("expected_net"), "expected_dear_need") if self.public != "none" else ()
+        shown = [f"community_{n}" for n in known]
         shown += ["buy", "sell", *_ahead("buy"), "buy_mean_later", "buy_max_later", "buy_min_later"]
         shown += [f"hour_{h}" for h in range(24)] + ["hour_sin", "hour_cos", "year_sin", "year_cos", "weekend"]
         return (*shown, *(("community_net", *PUBLIC) if self.public != "none" else ()))
@@ -135,20 +144,23 @@ class Observer:
         per_day = 24 / tariff.steps / 4
         need = self._table("expected")[days].clamp(min=0).float()
         dear_need = torch.matmul(dearer, need) * (per_day / size).float()
-        pooled_need = self._table("pooled_expected")[days].clamp(min=0).float().unsqueeze(-1)
-        pooled_dear = torch.matmul(dearer, pooled_need) * float(per_day / size.mean())
-        parts = [
-            self._table("pooled")[days],
-            pooled_dear,
-            torch.stack(_prices(tariff), -1),
-            self._table("calendar")[days],
-        ]
+        parts = [torch.stack(_prices(tariff), -1), self._table("calendar")[days]]
         if self.public != "none":
-            net = self._table("pooled_net")[days]
-            if self.public == "last_step":
-                net = torch.cat([torch.zeros_like(net[:, :1]), net[:, :-1]], dim=1)
-            parts.append(net.unsqueeze(-1))
+            parts = [*self._community(days, dearer, per_day), *parts, self._public_net(days)]
         return Outlook(torch.cat(parts, -1).transpose(0, 1).contiguous(), dear_need.transpose(0, 1).contiguous())
+
+    def _community(self, days: Tensor, dearer: Tensor, per_day: float) -> list[Tensor]:
+        """What is expected of the community, [B, T, ...]."""
+        need = self._table("pooled_expected")[days].clamp(min=0).float().unsqueeze(-1)
+        dear_need = torch.matmul(dearer, need) * float(per_day / self._table("size").mean())
+        return [self._table("pooled")[days], dear_need]
+
+    def _public_net(self, days: Tensor) -> Tensor:
+        """Net load of the community as far as it is public, [B, T, 1]."""
+        net = self._table("pooled_net")[days]
+        if self.public == "last_step":
+            net = torch.cat([torch.zeros_like(net[:, :1]), net[:, :-1]], dim=1)
+        return net.unsqueeze(-1)
 
     def look(self, state: State, fixed: Tensor) -> Features:
         """Features of one step.

@@ -25,7 +25,7 @@ class Fixed:
         ``"time-of-use"``: ``rules.default`` as it is. ``"flat"``: its mean over the day at every step (rounded down to
         ticks), with feed-in price, charges and fee unchanged.
     information : str
-        Information set the promise rests on.
+        Information set the day-ahead bid rests on.
 
     Raises
     ------

@@ -20,7 +20,7 @@ class MarkUp:
     margin : float
         Relative mark-up on the wholesale price, > -1.
     information : str
-        Information set behind the wholesale price.
+        Information set the day-ahead bid rests on.
 
     Raises
     ------

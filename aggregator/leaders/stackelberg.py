@@ -46,7 +46,7 @@ class Stackelberg:
     tolerance : float
         Relative gap at which the bound stops.
     information : str
-        Information set behind prices and followers.
+        Information set the day-ahead bid rests on.
 
     Raises
     ------
@@ -71,6 +71,7 @@ class Stackelberg:
         for name, least in (
             ("scenarios", 1),
             ("cuts", 1),
+            ("tolerance", 0.0),
             ("node_limit", 1),
             ("regularisation", 0.0),
             ("mip_gap", 0.0),

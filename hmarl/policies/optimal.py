@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +45,7 @@ class Planner(Stateless):
     def __init__(self, spec: Spec) -> None:
         self.game = spec.game
         self.plans: dict[tuple[int, bytes, bytes], Tensor] = {}
+        self.begins: list[bytes] = []
 
     def act(self, seen: Seen, explore: bool) -> Tensor:
         """Follow the plan of the day.
@@ -61,6 +63,10 @@ class Planner(Stateless):
             Battery head; limit prices are truthful.
         """
         state = seen.state
+        if state.step == 0:
+            # Under ``carry`` a day may begin anywhere, so where it began belongs to the key of its plan.
+            carry = self.game.storage_end == "carry"
+            self.begins = [row.numpy().tobytes() if carry else b"" for row in state.stored]
         keys = [self._key(state, row) for row in range(len(state.days))]
         missing = {k: row for row, k in enumerate(keys) if k not in self.plans}
         if missing:
@@ -70,19 +76,20 @@ class Planner(Stateless):
 
     def _key(self, state: State, row: int) -> tuple[int, bytes, bytes]:
         tariff = state.tariff
-        # Under ``carry`` a day may begin anywhere, so the first step's store belongs to the key of the plan.
-        if self.game.storage_end == "carry" and state.step == 0:
-            self.begin = state.stored[row].numpy().tobytes()
-        begin = self.begin if self.game.storage_end == "carry" else b""
-        return int(state.days[row]), tariff.buy[row].numpy().tobytes() + tariff.sell[row].numpy().tobytes(), begin
+        prices = tariff.buy[row].numpy().tobytes() + tariff.sell[row].numpy().tobytes()
+        return int(state.days[row]), prices, self.begins[row]
 
     def _plan(self, state: State, missing: dict[tuple[int, bytes, bytes], int]) -> None:
         from aggregator.portfolio import BestResponse  # noqa: PLC0415  pyomo is slow to import
 
         rows = torch.tensor(list(missing.values()))
-        start = state.stored[rows[0]].numpy() if self.game.storage_end == "carry" else None
-        homes = picture(self.game, state.days[rows], pooled=False, start=start)
-        prices = state.tariff[rows]
-        change = BestResponse(homes).solve(prices.buy_price, prices.sell_price).store_change
-        for key, plan in zip(missing, torch.from_numpy(change).transpose(1, 2), strict=True):
+        # Days that begin in different states are different portfolios; otherwise all are solved together.
+        batches = [rows[i : i + 1] for i in range(len(rows))] if self.game.storage_end == "carry" else [rows]
+        plans = []
+        for batch in batches:
+            start = state.stored[batch[0]].numpy() if self.game.storage_end == "carry" else None
+            homes = picture(self.game, state.days[batch], pooled=False, start=start)
+            prices = state.tariff[batch]
+            plans.append(BestResponse(homes).solve(prices.buy_price, prices.sell_price).store_change)
+        for key, plan in zip(missing, torch.from_numpy(np.concatenate(plans)).transpose(1, 2), strict=True):
             self.plans[key] = plan.contiguous()

@@ -69,6 +69,20 @@ class IPPO:
     sharing: Sharing = "cluster"
     price: Literal["truthful", "learned"] = "truthful"
 
+    def __post_init__(self) -> None:
+        least = {"episodes": 0, "retrain_episodes": 0, "batch_days": 1, "epochs": 1, "minibatches": 1}
+        wrong = [
+            f"{n} is {getattr(self, n)}; it must be at least {v}" for n, v in least.items() if getattr(self, n) < v
+        ]
+        positive = ("learning_rate", "final_learning_rate", "clip", "noise")
+        wrong += [f"{n} is {getattr(self, n)}; it must be above 0" for n in positive if not getattr(self, n) > 0]
+        shares = [n for n in ("gamma", "gae") if not 0 <= getattr(self, n) <= 1]
+        wrong += [f"{n} is {getattr(self, n)}; it must be between 0 and 1" for n in shares]
+        if any(width < 1 for width in self.hidden):
+            wrong.append(f"hidden is {self.hidden}; every width must be at least 1")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+
     def start(self, spec: Spec) -> PPOLearner:
         """Start the learners.
 
@@ -119,6 +133,11 @@ class PPOLearner:
     def __init__(self, policy: IPPO, spec: Spec, pooled: bool) -> None:
         self.policy, self.spec, self.pooled = policy, spec, pooled
         self.heads = 1 if policy.price == "truthful" else 2
+        if self.heads > 1 and spec.game.reward == "difference":
+            raise ValueError(
+                "followers.price is 'learned', but game.reward 'difference' does not depend on limit prices; choose "
+                "reward own or community, or price truthful."
+            )
         battery = spec.game.community.battery.has
         chosen = battery if self.heads == 1 else torch.ones_like(battery)
         self.groups = Groups.make(spec.clusters, policy.sharing, chosen)

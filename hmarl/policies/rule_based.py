@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -47,6 +48,18 @@ class RuleBased:
     room: tuple[float, ...] = (0.0, 1.0, 2.5)
     power: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0)
     band: float = 0.1
+
+    def __post_init__(self) -> None:
+        wrong = []
+        for name, most in (("keep", math.inf), ("level", 1.0), ("room", math.inf), ("power", 1.0)):
+            values = getattr(self, name)
+            if not values or not all(0 <= v <= most for v in values):
+                limit = "at least 0" if most == math.inf else f"between 0 and {most:g}"
+                wrong.append(f"{name} is {values}; give one or more numbers {limit}")
+        if not 0 <= self.band < 1:
+            wrong.append(f"band is {self.band}; it must be at least 0 and below 1")
+        if wrong:
+            raise ValueError("; ".join(wrong))
 
     def start(self, spec: Spec) -> RuleTrader:
         """Start the traders.

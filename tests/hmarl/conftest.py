@@ -3,6 +3,7 @@
 import sys
 import types
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 
@@ -54,6 +55,8 @@ def toy_classes():
     @dataclass(frozen=True)
     class Plain:
         """Has no parameters."""
+
+        constant: ClassVar[bool] = True
 
     return Town, Learner, Margin, Plain
 

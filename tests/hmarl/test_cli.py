@@ -18,6 +18,7 @@ seeds: 2
 calendar: {start: 2012-07-02, days: 14, step: 60min, zone: Australia/Sydney, hold_out: 7}
 community: {source: synthetic, prosumers: 4}
 followers: rule-based
+wholesale: {name: merit-order, case: pjm5, bus: B}
 arms:
   regulated: {leader: fixed}
   mark-up: {leader: {name: mark-up, margin: 0.25}}

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from hmarl.coordinator import Coordinator, damped, price_change
+from hmarl.coordinator import Coordinator, damped, price_change, view
+from hmarl.problems import StudyError
 from hmarl.settlement import expected_net, settle_days
 from hmarl.simulate import simulate
 from hmarl.study import Study
@@ -159,7 +160,8 @@ def test_results_are_complete_and_reproducible():
 
 
 def test_retail_only_study_has_no_wholesale_accounts():
-    w = world("regulated", wholesale="none")
+    document = study().document | {"wholesale": "none", "leader": "fixed", "arms": {"regulated": {"followers": "zi"}}}
+    w = build(Study.parse(document).arm("regulated"), 0, None)
     ledger = next(iter(Coordinator(w))).settled.ledger
     for account in ("generators", "other_loads", "congestion_rent"):
         assert ledger.total(account) == 0
@@ -170,3 +172,29 @@ def test_the_public_face():
     rounds = list(study().coordinator(arm="regulated", seed=0))
     assert rounds[0].k == 0
     assert rounds[0].certificate["ledger_sums_to_zero"]
+
+
+def test_leaders_that_buy_need_a_market():
+    with pytest.raises(StudyError, match="there is no wholesale market"):
+        study(wholesale="none")
+
+
+def test_rest_needs_followers_that_have_gone_on_learning():
+    its = list(Coordinator(world("regulated", **{"arms.regulated.followers": {"name": "mappo", "episodes": 16}})))
+    assert len(its) > 1
+    assert its[1].episodes > its[0].episodes
+    assert its[1].cost_change > 0
+
+
+def test_damping_does_not_make_rest():
+    """A small step is no sign of rest: what the leader wants is compared with what is in force."""
+    changes = {"wholesale.replication": 15000, "equilibrium.damping": 0.99, "equilibrium.rounds": 3}
+    its = list(Coordinator(world("mark-up", **changes)))
+    for before, after in pairwise(its):
+        wanted = world("mark-up").leader.offer(view(world("mark-up", **changes), after.k, before)).tariff
+        assert after.price_change == pytest.approx(price_change(wanted, before.tariff))
+
+
+def test_replicas_that_the_system_cannot_serve_are_refused():
+    with pytest.raises(ValueError, match=r"Lower wholesale\.replication"):
+        next(iter(Coordinator(world("regulated", **{"wholesale.replication": 2_000_000}))))

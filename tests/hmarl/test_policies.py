@@ -63,7 +63,7 @@ def test_ppo_learns_to_beat_its_start_and_the_tuned_rule(policy):
 
 @pytest.mark.parametrize("policy", [MAPPO(batch_days=14, price="learned", sharing="agent"), IPPO(batch_days=14)])
 def test_same_seed_same_bytes_and_resume_bit_for_bit(policy):
-    game = small()
+    game = small(reward="own")
     g = ground(game)
 
     def go(learner, rng, batches, done=0):
@@ -188,3 +188,28 @@ def test_gradients_are_clipped_group_by_group():
     p.grad = torch.tensor([[3.0, 4.0, 0.0], [0.3, 0.0, 0.4]])
     clip_per_group([p], 1.0)
     torch.testing.assert_close(p.grad.norm(dim=1), torch.tensor([1.0, 0.5]))
+
+
+def test_impossible_recipes_are_refused():
+    for recipe, words in (
+        (lambda: MAPPO(batch_days=0, noise=-1), ("batch_days is 0", "noise is -1")),
+        (lambda: RuleBased(keep=()), ("keep is ()",)),
+        (lambda: MAPPO(price="learned").start(spec(small())), ("does not depend on limit prices",)),
+    ):
+        with pytest.raises(ValueError) as caught:
+            recipe()
+        for word in words:
+            assert word in str(caught.value)
+
+
+def test_carried_stores_begin_anew_after_a_gap():
+    game = small(storage_end="carry")
+    days = torch.tensor([3, 4, 7, 8])
+    played = play(game, RuleBased().start(spec(game)), days, PRICES, arrivals(game, 0))
+    first = played.stored[:, 0] - played.outcome.store_change[:, 0]
+    start = game.community.battery.start
+    torch.testing.assert_close(first[[0, 2]], start.expand(2, -1))
+    torch.testing.assert_close(first[[1, 3]], played.stored[[0, 2], -1])
+    bound = community_optimum(game, days, PRICES)
+    assert bound[0] == bound[1] != bound[2] == bound[3]
+    assert float(played.cost.mean()) >= bound.mean() - 1e-4

@@ -161,6 +161,44 @@ def test_observations_are_named_and_private(public):
     assert torch.equal(game.observe(other)[:, [0, 1, 3, 4]], seen[:, [0, 1, 3, 4]])
 
 
+@pytest.mark.parametrize("public", ["last_step", "none"])
+def test_what_is_not_public_yet_is_in_no_feature(public):
+    a = community(3, days=4)
+    load = a.load.clone()
+    load[60, 2] += 5.0  # home 2, day 2, noon
+    seen = []
+    for c in (a, replace(a, load=load)):
+        game = Game(c, auction("da"), public=public, scale_days=torch.tensor([0, 1]))
+        state = game.reset(torch.tensor([2]), tariff(24))
+        for _ in range(12):
+            state, _ = game.step(state, torch.zeros(1, 5, 1))
+        seen.append(game.observe(state))
+    assert torch.equal(seen[0][:, [0, 1, 3, 4]], seen[1][:, [0, 1, 3, 4]])
+
+
+def test_difference_is_the_change_of_the_community_bill_with_fees():
+    """Against the whole bill recomputed with one battery idle, every overlapping kWh matched, any fee."""
+    for fee in (0.0, 0.05, 0.5):
+        c, prices = community(6), tariff(24, 6, fee)
+        game = Game(c, auction("da"))
+        state = game.reset(torch.tensor([1]), prices)
+        action = torch.randn(1, 5, 1, generator=torch.Generator().manual_seed(3))
+        fixed = game.fixed(state)[0]
+        _, o = game.step(state, action)
+        buy, sell = float(prices.buy_price[0]), float(prices.sell_price[0])
+
+        def bill(net, buy=buy, sell=sell, fee=fee):
+            matched = min(float(net.clamp(min=0).sum()), float((-net).clamp(min=0).sum()))
+            alone = float((net.clamp(min=0) * buy + net.clamp(max=0) * sell).sum())
+            return alone - max(buy - sell - fee, 0) * matched
+
+        for home in range(5):
+            idle = o.net[0].clone()
+            idle[home] = fixed[home]
+            expected = bill(idle) - bill(o.net[0]) - float(o.wear[0, home])
+            assert float(o.reward[0, home]) == pytest.approx(expected, abs=1e-9)
+
+
 def test_forecasts_use_the_past_only():
     a = community(3, days=6)
     tail = a.load.clone()
