@@ -40,8 +40,8 @@ def easter(year: int) -> date:
 def nsw_holidays(year: int) -> tuple[date, ...]:
     """Public holidays of New South Wales for the whole state.
 
-    Days by proclamation (a mourning day, a fair) and local holidays are not among them. From 2026 on an extra day may
-    follow an Anzac Day at a weekend; it is not among them either.
+    Days by proclamation (a day of mourning), local holidays and the bank holiday are not among them. The act is of
+    December 2010; before it the Monday after an Anzac Day at a weekend was free too (26 April 2010).
 
     Parameters
     ----------
@@ -71,6 +71,9 @@ def nsw_holidays(year: int) -> tuple[date, ...]:
     found.add(_weekday_or_monday(new_year))
     if anzac == sunday + timedelta(days=1):
         found.add(anzac + timedelta(days=1))
+    if year in (2026, 2027):
+        # Declared for these two years only.
+        found.add(_weekday_or_monday(anzac))
     # Each of the two gets a weekday of its own.
     if christmas.weekday() >= SATURDAY:
         found.add(date(year, 12, 27))

@@ -58,6 +58,14 @@ class Profiles:
         Installed PV, 0 = none.
     files : tuple of Path
         Files that were read, for the manifest.
+    wind : array [H, N] kWh per step, or None
+        Wind generation, at least 0; None without turbines.
+    heat, cold : array [H, N] kWh thermal per step, or None
+        Demand for heat (rooms and hot water) and for cooling, at least 0; None where the source knows nothing of it.
+    postcodes : tuple of str
+        One per home, empty where unknown; empty without any.
+    notes : tuple of str
+        Sentences on what was filled, dropped, flagged or assumed, for the manifest.
     """
 
     names: tuple[str, ...]
@@ -65,6 +73,16 @@ class Profiles:
     pv: NDArray[np.float64]
     pv_kwp: NDArray[np.float64]
     files: tuple[Path, ...] = ()
+    wind: NDArray[np.float64] | None = None
+    heat: NDArray[np.float64] | None = None
+    cold: NDArray[np.float64] | None = None
+    postcodes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def generation(self) -> NDArray[np.float64]:
+        """PV and wind together, array [H, N] kWh per step."""
+        return self.pv if self.wind is None else self.pv + self.wind
 
 
 class Source(Protocol):

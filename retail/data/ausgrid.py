@@ -9,6 +9,10 @@ import numpy as np
 import pandas as pd
 
 from retail.data import DataError, Profiles, Window
+from retail.data.gaps import Cut, Gaps, check_gaps, complete, cut, dropped
+from retail.data.plausible import check_pv, check_sun
+from retail.data.stamps import clock_change_notes, read_stamps
+from retail.data.tables import locate, read_table, require_columns, require_energy, row_number
 
 HOURLY_FILE = "ausgrid/hourly_8customers_2012_2013.parquet"
 COLUMNS = ("customer", "postcode", "capacity_kw", "channel", "timestamp", "kwh")
@@ -26,11 +30,19 @@ class Ausgrid:
         Which homes, in this order; all when empty.
     controlled_load : bool
         Add channel CL (off-peak hot water) to the load where the file has it.
+    gaps : refuse, zero, interpolate or drop-home
+        What to do about missing steps and empty cells; whatever is filled or left out is noted in the manifest.
+
+    Source: Ratnam, Weller, Kellett and Murray (2017), doi 10.1080/14786451.2015.1100196.
     """
 
     file: str = HOURLY_FILE
     customers: tuple[int, ...] = ()
     controlled_load: bool = False
+    gaps: Gaps = "refuse"
+
+    def __post_init__(self) -> None:
+        check_gaps(self.gaps, "Ausgrid")
 
     def read(self, window: Window, data: Path | None, seed: int) -> Profiles:
         """Read the profiles of a window.
@@ -52,133 +64,134 @@ class Ausgrid:
         Raises
         ------
         DataError
-            If the file is absent or incomplete, or a customer or a day is not in it.
+            If the file is absent, damaged or incomplete, or a customer or a day is not in it.
         """
         path = locate(data, self.file)
-        table = read_table(path)
-        missing = [c for c in COLUMNS if c not in table.columns]
-        if missing:
-            raise DataError(f"{path} has no column {', '.join(missing)}; the tidy form has {', '.join(COLUMNS)}.")
-        known = tuple(int(c) for c in sorted(table["customer"].unique()))
-        unknown = [c for c in self.customers if c not in known]
-        if unknown:
-            raise DataError(f"{path} has no customer {unknown}; it has {list(known)}.")
-        chosen = self.customers or known
-        first = table.groupby("customer")["capacity_kw"].first()
-        channels = ("GC", "CL") if self.controlled_load else ("GC",)
-        load = sum(
-            (_channel(table, c, chosen, window, path) for c in channels), np.zeros((len(window.clock), len(chosen)))
+        table = read_tidy(path)
+        return homes_of(
+            table, window, path, self.customers, controlled_load=self.controlled_load, gaps=self.gaps, files=(path,)
         )
-        pv = _channel(table, "GG", chosen, window, path)
-        kwp = np.array([round(float(first[c]), 3) for c in chosen])
-        return Profiles(tuple(str(c) for c in chosen), load, pv, kwp, (path,))
 
 
-def locate(data: Path | None, relative: str) -> Path:
-    """Find a file of real data.
-
-    Parameters
-    ----------
-    data : Path or None
-        Folder with real data.
-    relative : str
-        Path of the file below it; an absolute path is taken as it is.
-
-    Returns
-    -------
-    Path
-        An existing file.
-
-    Raises
-    ------
-    DataError
-        Naming the folder that was searched and how to set it.
-    """
-    path = Path(relative) if data is None else data / relative
-    if not path.is_file():
-        where = "no data folder is set" if data is None else f"looked in {data.resolve()}"
-        raise DataError(f"Data file {relative} was not found ({where}); give the folder with --data DIR or HMARL_DATA.")
-    return path
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table by its suffix.
+def read_tidy(path: Path) -> pd.DataFrame:
+    """Read a tidy table of meter channels and check every row.
 
     Parameters
     ----------
     path : Path
-        ``.parquet``, else CSV; energy columns in kWh.
+        CSV or parquet with ``COLUMNS``.
 
     Returns
     -------
     DataFrame
-        As stored.
+        As stored, with ``timestamp`` as naive datetimes.
 
     Raises
     ------
     DataError
-        If the file is damaged or of another kind.
+        Naming file, row, column and value.
     """
-    try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        first = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read as a table ({first}); get an undamaged CSV or parquet file.") from None
+    table = read_table(path)
+    require_columns(table, COLUMNS, path, "the tidy form")
+    stamps = read_stamps(table["timestamp"], path)
+    require_energy(table, "kwh", path, gaps=True)
+    table = table.assign(timestamp=stamps)
+    again = table.duplicated(["customer", "channel", "timestamp"]).to_numpy()
+    if again.any():
+        place = int(np.argmax(again))
+        row = table.iloc[place]
+        raise DataError(
+            f"{path}: row {row_number(path, place)}, column 'timestamp': {row['timestamp']} of customer "
+            f"{row['customer']}, channel {row['channel']}, comes twice; keep one of them."
+        )
+    return table
 
 
-def _channel(table: pd.DataFrame, channel: str, customers: tuple[int, ...], window: Window, path: Path) -> np.ndarray:
-    rows = table[table["channel"] == channel]
-    # float32 in the file: 0.206 reads 0.20600000; the meter's resolution is 1 Wh.
-    wide = rows.pivot_table(index="timestamp", columns="customer", values="kwh", observed=True, aggfunc="first")
-    wide = wide.reindex(columns=list(customers)).astype("float64").round(3)
-    if channel == "CL":
-        wide = wide.fillna(0.0)
-    return cut(wide, window, f"{path} channel {channel}")
-
-
-def cut(wide: pd.DataFrame, window: Window, where: str) -> np.ndarray:
-    """Cut a wide table (index = naive local start of step, columns = homes) to a window and sum to its step.
+def homes_of(
+    table: pd.DataFrame,
+    window: Window,
+    path: Path,
+    customers: tuple[int, ...],
+    *,
+    controlled_load: bool,
+    gaps: Gaps,
+    files: tuple[Path, ...],
+) -> Profiles:
+    """Make homes of a tidy table.
 
     Parameters
     ----------
-    wide : DataFrame [steps, N] kWh
-        Regular steps, no longer than the window's.
+    table : DataFrame
+        Columns ``COLUMNS``; kWh per step.
     window : Window
-        Days and step.
-    where : str
-        File (and channel) for messages.
+        Days, step and zone.
+    path : Path
+        For messages.
+    customers : tuple of int
+        Which homes; all when empty.
+    controlled_load : bool
+        Whether CL counts as load.
+    gaps : str
+        See ``retail.data.gaps.Gaps``.
+    files : tuple of Path
+        What was read.
 
     Returns
     -------
-    array [H, N] kWh
-        Complete and non-negative.
+    Profiles
+        Load and PV [H, N] kWh, with postcodes and notes.
 
     Raises
     ------
     DataError
-        If a step is missing, duplicated, not a number or negative.
+        If a customer or a day is not in the table, or PV does not fit the installed power.
     """
-    index = pd.DatetimeIndex(wide.index)
-    if not index.is_unique or not index.is_monotonic_increasing:
-        place = int(np.argmax(np.diff(index.to_numpy()) <= np.timedelta64(0)))
-        raise DataError(f"{where}: time stamp {index[place + 1]} comes twice or out of order; sort and deduplicate.")
-    source = int(np.median(np.diff(index.to_numpy()).astype("timedelta64[m]").astype(int))) if len(index) > 1 else 0
-    if source == 0 or window.step_minutes % source:
-        raise DataError(
-            f"{where}: steps of {source} min cannot be summed to {window.step_minutes} min; change the step."
-        )
-    clock = pd.DatetimeIndex(Window(window.start, window.days, source, window.zone).clock)
-    absent = clock.difference(index)
-    if len(absent):
-        raise DataError(
-            f"{where}: {len(absent)} of {len(clock)} steps are missing, the first {absent[0]}; the file runs from "
-            f"{index[0]} to {index[-1]}. Choose calendar days inside it (the warm-up days count too)."
-        )
-    values = wide.loc[clock].to_numpy(dtype=np.float64)
-    bad = ~np.isfinite(values) | (values < 0)
-    if bad.any():
-        row, column = (int(i[0]) for i in np.nonzero(bad))
-        raise DataError(
-            f"{where}: {wide.columns[column]} at {clock[row]} is {values[row, column]} kWh; it must be a number >= 0."
-        )
-    return values.reshape(len(window.clock), -1, values.shape[1]).sum(axis=1)
+    known = tuple(int(c) for c in sorted(table["customer"].unique()))
+    unknown = [c for c in customers if c not in known]
+    if unknown:
+        raise DataError(f"{path} has no customer {unknown}; it has {list(known)}.")
+    chosen = customers or known
+    names = tuple(str(c) for c in chosen)
+    load = _channel(table, "GC", chosen, window, path, gaps)
+    if controlled_load and (table["channel"] == "CL").any():
+        extra = _channel(table, "CL", chosen, window, path, gaps)
+        load = Cut(load.values + extra.values, (*load.notes, *extra.notes))
+    pv = _channel(table, "GG", chosen, window, path, gaps)
+    kept = complete((load.values, pv.values), names, str(path))
+    first = table.groupby("customer")[["capacity_kw", "postcode"]].first().loc[[chosen[n] for n in kept]]
+    made = Profiles(
+        tuple(names[n] for n in kept),
+        load.values[:, kept],
+        pv.values[:, kept],
+        np.array([round(float(x), 3) for x in first["capacity_kw"]]),
+        files,
+        postcodes=tuple(str(int(x)) for x in first["postcode"]),
+        notes=(
+            *load.notes,
+            *pv.notes,
+            *dropped(kept, names, str(path)),
+            *clock_change_notes(window.start, window.days, window.zone),
+        ),
+    )
+    check_pv(made.pv, made.pv_kwp, made.names, window, f"{path} channel GG")
+    check_sun(made.pv, window, f"{path} channel GG")
+    return made
+
+
+def _channel(
+    table: pd.DataFrame, channel: str, customers: tuple[int, ...], window: Window, path: Path, gaps: Gaps
+) -> Cut:
+    rows = table[table["channel"] == channel]
+    if rows.empty:
+        raise DataError(f"{path}, column 'channel': no row is {channel}; every home needs GC (load) and GG (PV).")
+    wide = rows.pivot(index="timestamp", columns="customer", values="kwh").sort_index()
+    # float32 in the file: 0.206 reads 0.20600000; the meter's resolution is 1 Wh.
+    wide = wide.reindex(columns=list(customers)).astype("float64").round(3)
+    if channel == "CL":
+        # Homes without off-peak hot water have no such rows.
+        without = wide.columns[wide.isna().all()]
+        wide[without] = 0.0
+    return cut(wide, window, f"{path} channel {channel}", gaps)
+
+
+__all__ = ["COLUMNS", "HOURLY_FILE", "Ausgrid", "homes_of", "read_tidy"]

@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 
 from retail.data import DataError, Profiles, Window
-from retail.data.ausgrid import cut, locate, read_table
+from retail.data.gaps import Cut, Gaps, check_gaps, complete, cut, dropped
+from retail.data.plausible import check_load, check_sun
+from retail.data.stamps import read_stamps, require_order
+from retail.data.tables import locate, read_table, require_numbers
 
 
 @dataclass(frozen=True)
@@ -22,10 +25,21 @@ class WideTables:
         CSV or parquet below the data folder (or an absolute path): one column of kWh per step for each home.
     pv : str
         The same for generation; homes without a column have no PV. Empty: no PV at all.
+    gaps : refuse, zero, interpolate or drop-home
+        What to do about missing steps and empty cells; whatever is filled or left out is noted in the manifest.
+    daily_kwh : tuple of float kWh
+        Least and largest credible mean daily load of the median home; outside it the unit is taken for wrong (kW, W).
     """
 
     load: str = "load.csv"
     pv: str = ""
+    gaps: Gaps = "refuse"
+    daily_kwh: tuple[float, float] = (0.5, 60.0)
+
+    def __post_init__(self) -> None:
+        check_gaps(self.gaps, "WideTables")
+        if not 0 <= self.daily_kwh[0] < self.daily_kwh[1]:
+            raise DataError(f"WideTables daily_kwh is {self.daily_kwh}; it must be two rising numbers of kWh, from 0.")
 
     def read(self, window: Window, data: Path | None, seed: int) -> Profiles:
         """Read the profiles of a window.
@@ -47,36 +61,70 @@ class WideTables:
         Raises
         ------
         DataError
-            If a table is absent, incomplete, or has PV for an unknown home.
+            If a table is absent, damaged, incomplete or implausible, or has PV for an unknown home.
         """
         load_path = locate(data, self.load)
-        load_table = _read(load_path)
-        names = tuple(str(c) for c in load_table.columns)
-        load = cut(load_table, window, str(load_path))
+        load_table = read_wide(load_path)
+        names = tuple(load_table.columns)
+        load = cut(load_table, window, str(load_path), self.gaps)
+        files: tuple[Path, ...] = (load_path,)
+        pv = Cut(np.zeros_like(load.values))
+        if self.pv:
+            pv_path = locate(data, self.pv)
+            pv = self._generation(pv_path, names, load_path, window)
+            files = (load_path, pv_path)
+        kept = complete((load.values, pv.values), names, str(load_path))
+        notes = (*load.notes, *pv.notes, *dropped(kept, names, " and ".join(map(str, files))))
+        names = tuple(names[n] for n in kept)
+        made = Profiles(names, load.values[:, kept], pv.values[:, kept], np.zeros(len(kept)), files, notes=notes)
+        check_load(made.load, names, window, self.daily_kwh, str(load_path))
         if not self.pv:
-            return Profiles(names, load, np.zeros_like(load), np.zeros(len(names)), (load_path,))
-        pv_path = locate(data, self.pv)
-        pv_table = _read(pv_path)
-        strangers = [c for c in pv_table.columns if str(c) not in names]
+            return made
+        check_sun(made.pv, window, str(files[-1]))
+        kwp = made.pv.max(axis=0) * 60 / window.step_minutes
+        return Profiles(names, made.load, made.pv, kwp, files, notes=notes)
+
+    def _generation(self, path: Path, names: tuple[str, ...], load_path: Path, window: Window) -> Cut:
+        table = read_wide(path)
+        strangers = [c for c in table.columns if c not in names]
         if strangers:
-            raise DataError(f"{pv_path}: column {strangers[0]!r} has PV but no load in {load_path}; add or remove it.")
-        pv_table = pv_table.reindex(columns=list(names), fill_value=0.0)
-        pv = cut(pv_table, window, str(pv_path))
-        return Profiles(names, load, pv, pv.max(axis=0) * 60 / window.step_minutes, (load_path, pv_path))
+            raise DataError(f"{path}: column {strangers[0]!r} has PV but no load in {load_path}; add or remove it.")
+        part = cut(table, window, str(path), self.gaps)
+        values = np.zeros((len(part.values), len(names)))
+        values[:, [names.index(c) for c in table.columns]] = part.values
+        return Cut(values, part.notes)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_wide(path: Path) -> pd.DataFrame:
+    """Read a wide table.
+
+    Parameters
+    ----------
+    path : Path
+        CSV or parquet; column ``timestamp`` (else the first, else the stored index) is the start of each step.
+
+    Returns
+    -------
+    DataFrame [steps, N] kWh per step
+        Index: naive local start of each step, each once and in order; empty cells are NaN; column names are text.
+
+    Raises
+    ------
+    DataError
+        If a stamp is none, carries a zone, comes twice or out of order, or a cell holds text.
+    """
     table = read_table(path)
-    if not isinstance(table.index, pd.DatetimeIndex):
-        column = "timestamp" if "timestamp" in table.columns else str(table.columns[0])
-        stamps = pd.to_datetime(table[column], errors="coerce")
-        if stamps.isna().any():
-            row = int(np.argmax(stamps.isna().to_numpy()))
-            raise DataError(f"{path}: row {row + 2}, column {column}: {table[column].iloc[row]!r} is no time stamp.")
-        table = table.drop(columns=[column]).set_index(stamps)
-    if pd.DatetimeIndex(table.index).tz is not None:
-        raise DataError(f"{path}: time stamps carry a zone; write them as local wall clock without one.")
-    wrong = [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]
-    if wrong:
-        raise DataError(f"{path}: column {wrong[0]!r} holds text; every column but the first must be kWh per step.")
-    return table
+    if isinstance(table.index, pd.DatetimeIndex):
+        table = table.rename_axis(index=str(table.index.name or "timestamp")).reset_index()
+    column = "timestamp" if "timestamp" in table.columns else str(table.columns[0])
+    index = read_stamps(table[column], path)
+    require_order(index, path, column)
+    table = table.drop(columns=[column])
+    if not len(table.columns):
+        raise DataError(f"{path} has no column but {column!r}; give each home a column of kWh per step.")
+    table.columns = table.columns.astype(str)
+    require_numbers(table, tuple(table.columns), path, "kWh per step")
+    return table.set_index(index)
+
+
+__all__ = ["WideTables", "read_wide"]
