@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from retail.data import DataMissing
+
 VARIABLE = "HMARL_DATA"
 """Environment variable that names the data folder."""
-
-
-class DataMissing(ValueError):
-    """A data file or folder is not there; the message names the place looked in and how to set it."""
 
 
 def data_dir(explicit: str | Path | None = None) -> Path | None:
@@ -38,37 +36,6 @@ def data_dir(explicit: str | Path | None = None) -> Path | None:
     if not folder.is_dir():
         raise DataMissing(f"{how} says {str(said)!r}, but {folder} is not a folder. {_how_to()}")
     return folder
-
-
-def require(data: Path | None, relative: str | Path) -> Path:
-    """Path of a data file that must exist.
-
-    Parameters
-    ----------
-    data : Path or None
-        What `data_dir` returned.
-    relative : str or Path
-        File inside the data folder.
-
-    Returns
-    -------
-    Path
-        Of an existing file or folder.
-
-    Raises
-    ------
-    DataMissing
-        Naming the folder looked in and how to set it.
-    """
-    if data is None:
-        raise DataMissing(
-            f"This study needs the data file {relative}, and no data folder is set: looked for --data and for "
-            f"{VARIABLE} in the environment. {_how_to()}"
-        )
-    path = Path(data) / relative
-    if not path.exists():
-        raise DataMissing(f"The data file {relative} is not in {Path(data).resolve()}. {_how_to()}")
-    return path
 
 
 def _how_to() -> str:

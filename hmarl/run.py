@@ -257,7 +257,12 @@ def _pool(
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(min(jobs, len(todo)), context, initializer=_start_worker, initargs=(messages,))
     try:
-        waiting: dict[Future[Failure | None], Job] = {pool.submit(_remote, job, simulate): job for job in todo}
+        # Workers start with Ctrl-C blocked, so none is interrupted before it can say that it ignores it.
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            waiting: dict[Future[Failure | None], Job] = {pool.submit(_remote, job, simulate): job for job in todo}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         while waiting:
             ended, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
             _drain(messages, board)

@@ -95,6 +95,8 @@ class TariffRecipe(Section):
         Default 0.15, 0.22, 0.44 and 0.04, or those of the table for an id.
     windows : str, optional
         Which hours are what; default ``AER2019``, or that of the table for an id.
+    holidays : str
+        Public holidays that count as weekend.
     network, levies : float [$/kWh]
         Parts of the price of imported energy.
     fee : float [$/kWh]
@@ -112,7 +114,8 @@ class TariffRecipe(Section):
     shoulder: Price | None = None
     peak: Price | None = None
     sell: Price | None = None
-    windows: Literal["AER2019", "simple", "simple_weekend_offpeak"] | None = None
+    windows: Literal["AER2019", "simple", "simple_weekend_offpeak", "irish-farm-assumed"] | None = None
+    holidays: Literal["none", "NSW"] = "none"
     network: Amount = 0.09
     levies: Amount = 0.02
     fee: Amount = 0.0

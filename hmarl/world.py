@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from hmarl.arm import Arm
-from hmarl.datafind import require
 from hmarl.evaluation import arrivals
 from hmarl.policies.base import Policy, Spec, portfolio_clusters
 from hmarl.sections import TariffRecipe
 from hmarl.sections import Wholesale as WholesaleSection
 from hmarl.training import Ground
 from retail.community import Battery, Community
-from retail.data import Window
+from retail.data import Profiles, Window
 from retail.data.synthetic import evenly
+from retail.data.tables import locate
 from retail.game import Game
 from retail.tariff import Tariff
 from retail.time_of_use import read_tariff, time_of_use
@@ -82,6 +82,8 @@ class World:
         Wholesale market; None for a retail-only study.
     files : tuple of Path
         Data files that were read.
+    notes : tuple of str
+        What the source filled or dropped.
     """
 
     arm: Arm
@@ -97,6 +99,7 @@ class World:
     meter: Meter
     exchange: Exchange | None
     files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def ground(self) -> Ground:
@@ -123,7 +126,7 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
     """
     from aggregator.meter import Meter  # noqa: PLC0415
 
-    community, files = _community(arm, seed, data)
+    community, profiles = _community(arm, seed, data)
     days = torch.arange(community.days)
     shift = arm.calendar.warm_up
     training = days[[d + shift for d in arm.calendar.training_days]]
@@ -155,11 +158,12 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         leader=arm.leader.make(),
         meter=Meter(replication=arm.replication, step_hours=community.step_hours),
         exchange=None if arm.wholesale is None else _exchange(arm.wholesale, community.step_minutes),
-        files=(*files, *table),
+        files=(*profiles.files, *table),
+        notes=profiles.notes,
     )
 
 
-def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, tuple[Path, ...]]:
+def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, Profiles]:
     calendar, homes = arm.calendar, arm.community
     step = {96: 15, 48: 30, 24: 60}[calendar.steps]
     window = Window(calendar.first, calendar.warm_up + calendar.days, step, calendar.zone)
@@ -176,11 +180,12 @@ def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, tuple
         wear_linear=store.wear_linear,
         wear_quadratic=store.wear_quadratic,
     )
-    load, pv, kwp = (torch.from_numpy(x) for x in (profiles.load, profiles.pv, profiles.pv_kwp))
+    # Wind feeds in behind the same meter as PV.
+    load, pv, kwp = (torch.from_numpy(x) for x in (profiles.load, profiles.generation, profiles.pv_kwp))
     community = Community(
         profiles.names, window.clock, calendar.zone, step, load, pv, battery, kwp, warm_up=calendar.warm_up
     )
-    return community, profiles.files
+    return community, profiles
 
 
 def default_tariff(recipe: TariffRecipe, community: Community, data: Path | None) -> tuple[Tariff, tuple[Path, ...]]:
@@ -213,10 +218,10 @@ def default_tariff(recipe: TariffRecipe, community: Community, data: Path | None
     if recipe.name == "flat":
         given["windows"] = "flat"
     elif recipe.name != "time-of-use":
-        path = require(data, TARIFF_TABLE)
-        row, files = read_tariff(path, recipe.name), (path,)
-        given = {key: row[key] if value is None else value for key, value in given.items()}
-    buy = time_of_use(community.clock, given["windows"], given["offpeak"], given["shoulder"], given["peak"])
+        path = locate(data, TARIFF_TABLE)
+        given, files = read_tariff(path, recipe.name, given), (path,)
+    levels = (given["offpeak"], given["shoulder"], given["peak"])
+    buy = time_of_use(community.clock, given["windows"], *levels, holidays=recipe.holidays)
     through = recipe.network + recipe.levies
     energy = buy.reshape(community.days, community.steps) - through
     made = Tariff.make(energy=energy, sell=given["sell"], network=recipe.network, levy=recipe.levies, fee=recipe.fee)

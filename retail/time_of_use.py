@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -119,7 +120,7 @@ def time_of_use(
     return np.array([offpeak, shoulder, peak])[WINDOWS[windows](clock, holidays_on(clock, holidays))]
 
 
-def read_tariff(path: Path, name: str) -> dict[str, float | str]:
+def read_tariff(path: Path, name: str, given: Mapping[str, float | str | None] | None = None) -> dict[str, float | str]:
     """Read one row of a tariff table (CSV).
 
     Parameters
@@ -128,6 +129,8 @@ def read_tariff(path: Path, name: str) -> dict[str, float | str]:
         Table with columns id, offpeak_per_kwh, shoulder_per_kwh, peak_per_kwh, fit_per_kwh, windows, currency.
     name : str
         The row's ``id``.
+    given : mapping, optional
+        Values that stand instead of the row's: offpeak, shoulder, peak, sell in $/kWh, windows; None = as in the row.
 
     Returns
     -------
@@ -137,21 +140,23 @@ def read_tariff(path: Path, name: str) -> dict[str, float | str]:
     Raises
     ------
     TariffError
-        If the table is damaged, or the row is absent, comes twice, has an empty price or other windows.
+        If the table is damaged, or the row is absent, comes twice, or leaves a price or the windows open.
     """
     rows = _rows(path)
     row = rows.get(name)
     if row is None:
         raise TariffError(f"No tariff {name!r} in {path}; it has {', '.join(rows)}.")
-    empty = [column for column in COLUMNS.values() if not row[column]]
-    if empty or row["windows"] not in WINDOWS:
+    chosen = {key: value for key, value in (given or {}).items() if value is not None}
+    empty = [column for key, column in COLUMNS.items() if key not in chosen and not row[column]]
+    windows = str(chosen.get("windows", row["windows"]))
+    if empty or windows not in WINDOWS:
         raise TariffError(
             f"Tariff {name!r} in {path} cannot be used as it is: "
-            f"{'empty ' + ', '.join(empty) if empty else 'windows ' + repr(row['windows'])}; "
-            "write its prices into the study's tariff section."
+            f"{'empty ' + ', '.join(empty) if empty else 'windows ' + repr(windows)}; "
+            "write what is missing into the study's tariff section."
         )
-    prices: dict[str, float | str] = {key: _price(row, column, path) for key, column in COLUMNS.items()}
-    return prices | {"windows": row["windows"], "currency": row["currency"]}
+    read = {key: _price(row, column, path) for key, column in COLUMNS.items() if key not in chosen}
+    return {**read, **chosen, "windows": windows, "currency": row["currency"]}
 
 
 def usable_tariffs(path: Path) -> tuple[str, ...]:

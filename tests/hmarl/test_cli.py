@@ -120,13 +120,20 @@ def test_mistakes_are_sentences_and_code_2(study, tmp_path, arguments, said):
 
 
 def test_missing_data_names_the_folder_and_the_way_to_set_it(tmp_path):
-    from hmarl.datafind import DataMissing, data_dir, require
+    from hmarl.datafind import data_dir
+    from retail.data import DataMissing
+    from retail.data.tables import locate
 
     assert data_dir(tmp_path) == tmp_path
-    with pytest.raises(DataMissing, match=r"ausgrid/x\.parquet is not in .*--data DIR or set HMARL_DATA"):
-        require(tmp_path, "ausgrid/x.parquet")
+    with pytest.raises(
+        DataMissing, match=rf"ausgrid/x\.parquet was not found \(looked in {tmp_path}.*--data DIR or set HMARL_DATA"
+    ):
+        locate(tmp_path, "ausgrid/x.parquet")
     with pytest.raises(DataMissing, match="no data folder is set"):
-        require(None, "ausgrid/x.parquet")
+        locate(None, "ausgrid/x.parquet")
+    done = hmarl("run", "ausgrid8", "--data", str(tmp_path))
+    assert done.returncode == 2
+    assert str(tmp_path) in done.stderr
     done = hmarl("run", "nowhere", HMARL_DATA=str(tmp_path / "gone"))
     assert done.returncode == 2
     assert f"{tmp_path / 'gone'} is not a folder" in done.stderr
