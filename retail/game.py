@@ -86,6 +86,11 @@ class Game:
     scale_days: Tensor | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        if self.dispatch == "contingent" and getattr(self.auction, "price_taking", False):
+            raise GameError(
+                "game.dispatch 'contingent' posts blocks with limit prices, which auction "
+                f"{type(self.auction).__name__} ignores; choose da, cda or none, or dispatch committed."
+            )
         object.__setattr__(self, "_observer", Observer(self.community, self.public, self.scale_days))
         object.__setattr__(self, "_fixed", self.community.daily(self.community.fixed))
 
@@ -323,7 +328,8 @@ class Game:
                 arrival = torch.cat([arrival + k * homes for k in range(3)], -1)
         # The buyer pays the fee on top, so a pair trades only if bid - ask >= fee.
         shifted = Orders(orders.wh, torch.where(orders.wh > 0, orders.tick - prices.fee[:, None], orders.tick))
-        trades = self.auction.clear(shifted, prices.buy, prices.sell, arrival)
+        # A price taker sees the fee only in its outside option.
+        trades = self.auction.clear(shifted, prices.buy - prices.fee, prices.sell, arrival)
         if self.dispatch == "committed":
             return trades, change
         by_order = [x.unflatten(-1, (3, homes)) for x in (trades.wh, trades.cash)]

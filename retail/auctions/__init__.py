@@ -10,7 +10,11 @@ from retail.orders import Orders, Trades
 
 
 class Auction(Protocol):
-    """A clearing rule: a frozen dataclass of parameters with one pure method."""
+    """A clearing rule: a frozen dataclass of parameters with one pure method.
+
+    A rule that does not look at limit prices, but sets a price between ``sell`` and ``buy`` itself, says so by a class
+    attribute ``price_taking: ClassVar[bool] = True``. ``hmarl.contracts.check_auction`` checks the whole contract.
+    """
 
     def clear(
         self, orders: Orders, buy: Tensor, sell: Tensor, arrival: Tensor | None = None, pairs: bool = False

@@ -1,58 +1,47 @@
-"""Periodic double auction (call market) with pairwise mid prices, exact and batched.
-
-Two sorts and no loop over traders: sorted bids and asks become intervals on the quantity axis, and merging their
-ends gives at most N - 1 segments that each belong to one bid and one ask.
-"""
+"""Periodic double auction (call market), exact and batched: pairwise mid prices or one price for all."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from retail.auctions.book import Book, Segments, matched_pairs, merge, sort_book
+from retail.auctions.chunks import in_chunks
+from retail.auctions.limits import MAX_TICK, MAX_TRADERS, AuctionError
 from retail.orders import NANO_PER_TICK_WH, Orders, Pairs, Trades
-
-# Bits of the packed sort key: side | price | arrival | position. 2 * POSITION_BITS + PRICE_BITS + 1 <= 63.
-POSITION_BITS = 14
-PRICE_BITS = 34
-MAX_TRADERS = 1 << POSITION_BITS
-MAX_TICK = (1 << (PRICE_BITS - 1)) - 1
-
-
-class AuctionError(ValueError):
-    """Orders that an auction cannot take; the message says which, its value and the allowed range."""
-
-
-def sort_key(key: Tensor) -> Tensor:
-    """Sort int64 keys along the last axis.
-
-    numpy sorts integers several times faster than torch on a CPU, so the CPU tensor is sorted through its numpy view;
-    this is the only place where the device matters.
-
-    Parameters
-    ----------
-    key : Tensor [..., M] int64
-        Changed in place on a CPU.
-
-    Returns
-    -------
-    Tensor [..., M] int64
-        Ascending.
-    """
-    if key.device.type == "cpu":
-        key.numpy().sort(axis=-1)
-        return key
-    return torch.sort(key, dim=-1).values
 
 
 @dataclass(frozen=True)
 class DoubleAuction:
-    """Periodic double auction: best bid meets best ask, each pair trades at its mid price.
+    """Periodic double auction: best bid meets best ask, each pair at its mid price, or all at one price.
 
     Bids are sorted by falling, asks by rising limit price, ties by arrival; heads are matched while bid >= ask for the
-    smaller of the two quantities at ``(bid + ask) / 2``. Source: Sanayha and Vateekul, MB-A3C3, section on the market.
+    smaller of the two quantities.
+
+    Parameters
+    ----------
+    price : str
+        ``pairwise``: each pair trades at ``(bid + ask) / 2``, exact. ``uniform``: everybody trades at
+        ``k bid + (1 - k) ask`` of the marginal (last) pair, rounded once, half up, to 1 nano-currency per Wh
+        (1e-6 $/kWh).
+    k : float in [0, 1]
+        Share of the marginal pair's surplus that goes to sellers under ``uniform``; not used under ``pairwise``.
+
+    Source: pairwise: Sanayha and Vateekul, MB-A3C3, section on the market; uniform: k-double auction of Chatterjee and
+    Samuelson (1983), doi:10.1287/opre.31.5.835
     """
+
+    price: Literal["pairwise", "uniform"] = "pairwise"
+    k: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.price not in ("pairwise", "uniform"):
+            raise ValueError(f"price is {self.price!r}; it must be pairwise or uniform")
+        if not 0 <= self.k <= 1:
+            raise ValueError(f"k is {self.k:g}; it must be in [0, 1]")
 
     def clear(
         self, orders: Orders, buy: Tensor, sell: Tensor, arrival: Tensor | None = None, pairs: bool = False
@@ -62,7 +51,7 @@ class DoubleAuction:
         Parameters
         ----------
         orders : Orders [..., N]
-            Quantities in Wh (+ buy), limit prices in ticks of 1e-5 $/kWh; |tick| < 2^33, N <= 16384.
+            Quantities in Wh (+ buy), limit prices in ticks of 1e-5 $/kWh; |tick| < 2^33, less than 2^31 Wh in a book.
         buy, sell : Tensor [...] int64 ticks
             Not used: limit prices already say what each trader accepts.
         arrival : Tensor [..., N] int64, optional
@@ -78,67 +67,53 @@ class DoubleAuction:
         Raises
         ------
         AuctionError
-            If there are more traders or larger prices than the packed sort key holds.
+            If the orders are too many or too large for int64.
         """
+        return in_chunks(self._clear, orders, buy, sell, arrival, pairs)
+
+    def _clear(self, orders: Orders, _buy: Tensor, _sell: Tensor, arrival: Tensor | None, pairs: bool) -> Trades:
         wh, tick = orders
-        traders = wh.shape[-1]
-        if traders < 2:
+        if wh.shape[-1] < 2:
             zero = torch.zeros_like(wh)
-            empty = zero[..., :0]
-            return Trades(zero, zero.clone(), Pairs(empty, empty, empty, empty) if pairs else None)
-        position = _sorted_positions(wh, tick, arrival)
-        sorted_wh, sorted_tick = wh.gather(-1, position), tick.gather(-1, position)
-        # Bids come first, so clamping one running sum from either side gives both quantity axes.
-        bid_end = sorted_wh.clamp(min=0).cumsum(-1)
-        ask_end = (-sorted_wh).clamp(min=0).cumsum(-1)
-        bids = (sorted_wh > 0).sum(-1, keepdim=True)
-        is_bid = torch.arange(traders, device=wh.device) < bids
-        ends = torch.where(is_bid, bid_end, ask_end)
-        segment = _segments(ends, is_bid, bids)
-        bid_at = segment.bid.clamp(max=traders - 1)
-        ask_at = segment.ask.clamp(max=traders - 1)
-        bid, ask = sorted_tick.gather(-1, bid_at), sorted_tick.gather(-1, ask_at)
-        inside = (segment.bid < bids) & (segment.ask < traders)
-        matched = torch.where(inside & (bid >= ask), segment.wh, 0)
-        cash = matched * (bid + ask) * (NANO_PER_TICK_WH // 2)
-        buyer, seller = position.gather(-1, bid_at), position.gather(-1, ask_at)
-        total_wh = torch.zeros_like(wh).scatter_add_(-1, buyer, matched).scatter_add_(-1, seller, -matched)
-        total_cash = torch.zeros_like(wh).scatter_add_(-1, buyer, cash).scatter_add_(-1, seller, -cash)
-        return Trades(total_wh, total_cash, Pairs(buyer, seller, matched, cash) if pairs else None)
+            return Trades(zero, zero.clone(), Pairs(zero, zero, zero, zero) if pairs else None)
+        book = sort_book(wh, tick, arrival)
+        segments = merge(book)
+        bid, ask = book.price.gather(-1, segments.bid), book.price.gather(-1, segments.ask)
+        # bid - ask < 0 has its sign bit set; shifted down, that is a mask.
+        above = (bid - ask).bitwise_right_shift_(torch.iinfo(bid.dtype).bits - 1).bitwise_not_()
+        matched = above.bitwise_and_(segments.wh)
+        volume = matched.sum(-1, keepdim=True).to(bid.dtype)
+        start = segments.end - book.size
+        traded = torch.minimum(segments.end, volume).sub_(torch.minimum(start, volume))
+        total_wh = book.to_traders(traded)
+        if self.price == "uniform":
+            price = self._uniform(bid, ask, matched, book.low)
+            cash, total_cash = matched.long() * price if pairs else total_wh, total_wh * price
+        else:
+            cash = (
+                bid.add_(ask).long().mul_(NANO_PER_TICK_WH // 2).add_(NANO_PER_TICK_WH * book.low).mul_(matched.long())
+            )
+            total_cash = _by_trader(book, segments, cash)
+        return Trades(total_wh, total_cash, matched_pairs(book, segments, matched, cash) if pairs else None)
+
+    def _uniform(self, bid: Tensor, ask: Tensor, matched: Tensor, low: int) -> Tensor:
+        """One price of each book, nano-currency per Wh [..., 1]; any number where nothing is matched."""
+        place = torch.arange(matched.shape[-1], device=matched.device)
+        last = ((matched > 0) * place).amax(-1, keepdim=True)
+        bid, ask = bid.gather(-1, last).long(), ask.gather(-1, last).long()
+        surplus = torch.floor(self.k * ((bid - ask) * NANO_PER_TICK_WH).double() + 0.5).long()
+        return (ask + low) * NANO_PER_TICK_WH + surplus
 
 
-def _sorted_positions(wh: Tensor, tick: Tensor, arrival: Tensor | None) -> Tensor:
-    """Positions of traders: bids by falling price, then asks (and idle traders) by rising price; ties by arrival."""
-    traders = wh.shape[-1]
-    if traders > MAX_TRADERS:
-        raise AuctionError(f"{traders} traders in one double auction; at most {MAX_TRADERS}: split the community.")
-    if bool((tick.abs() > MAX_TICK).any()):
-        raise AuctionError(f"A limit price of {int(tick.abs().max())} ticks (1e-5 $/kWh); at most {MAX_TICK}.")
-    place = torch.arange(traders, device=wh.device)
-    first = place if arrival is None else arrival
-    price = torch.where(wh > 0, -tick, tick) + (MAX_TICK + 1)
-    # Idle traders stand among the asks: an interval of no length on the quantity axis matches nothing.
-    side = torch.where(wh > 0, 0, 1)
-    key = (((side << PRICE_BITS) + price) << (2 * POSITION_BITS)) + (first << POSITION_BITS) + place
-    return sort_key(key.contiguous()) & (MAX_TRADERS - 1)
+def _by_trader(book: Book, segments: Segments, cash: Tensor) -> Tensor:
+    """Cash of each trader: its segments lie side by side, so it is a difference of running sums."""
+    running = cash.cumsum(-1)
+    running = torch.empty_like(running).scatter_(-1, segments.rank, running)
+    own = running.clone()
+    own[..., 1:] -= running[..., :-1]
+    # The first ask starts at 0 again; without asks nothing is matched and the entry is 0 anyway.
+    first = book.bids.clamp(max=cash.shape[-1] - 1).long()
+    return book.to_traders(own.scatter_(-1, first, running.gather(-1, first)))
 
 
-@dataclass(frozen=True)
-class _Segments:
-    """Stretches of the quantity axis between neighbouring ends of bids and asks."""
-
-    bid: Tensor
-    ask: Tensor
-    wh: Tensor
-
-
-def _segments(ends: Tensor, is_bid: Tensor, bids: Tensor) -> _Segments:
-    """Merge the ends of bids and asks; the segment before each end belongs to one bid and one ask."""
-    merged = sort_key(((ends << 1) | (~is_bid).long()).contiguous())
-    end = merged >> 1
-    from_bid = 1 - (merged & 1)
-    # Number of bid ends strictly before this one = index of the bid that the segment before it belongs to.
-    bid = from_bid.cumsum(-1) - from_bid
-    ask = bids + torch.arange(ends.shape[-1], device=ends.device) - bid
-    length = torch.diff(end, dim=-1, prepend=torch.zeros_like(end[..., :1]))
-    return _Segments(bid, ask, length)
+__all__ = ["MAX_TICK", "MAX_TRADERS", "AuctionError", "DoubleAuction"]

@@ -15,6 +15,10 @@ class DataError(ValueError):
     """Data that cannot be used; the message names file, row, column, value and what to do."""
 
 
+class DataMissing(DataError):
+    """A data file that is not there; the message names the folder that was searched and how to set it."""
+
+
 @dataclass(frozen=True)
 class Window:
     """The days that a study wants, warm-up included.
@@ -108,4 +112,4 @@ class Source(Protocol):
         ...
 
 
-__all__ = ["DataError", "Profiles", "Source", "Window"]
+__all__ = ["DataError", "DataMissing", "Profiles", "Source", "Window"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from retail.data import DataError
+from retail.data import DataError, DataMissing
 
 
 def locate(data: Path | None, relative: str) -> Path:
@@ -28,13 +28,17 @@ def locate(data: Path | None, relative: str) -> Path:
 
     Raises
     ------
-    DataError
+    DataMissing
         Naming the folder that was searched and how to set it.
     """
-    path = Path(relative) if data is None else data / relative
-    if not path.is_file():
+    given = Path(relative)
+    path = given if data is None or given.is_absolute() else data / relative
+    if not path.is_file() or (data is None and not given.is_absolute()):
         where = "no data folder is set" if data is None else f"looked in {data.resolve()}"
-        raise DataError(f"Data file {relative} was not found ({where}); give the folder with --data DIR or HMARL_DATA.")
+        raise DataMissing(
+            f"Data file {relative} was not found ({where}); give the folder that holds it with --data DIR or set "
+            "HMARL_DATA=DIR. Nothing is ever downloaded."
+        )
     return path
 
 

@@ -14,7 +14,7 @@ from hmarl.policies.base import Spec, portfolio_clusters
 from hmarl.policies.optimal import Optimal
 from hmarl.policies.rule_based import RuleBased
 from hmarl.training import Ground
-from retail import Battery, Community, Game, Tariff, auction
+from retail import AUCTIONS, Battery, Community, Game, Tariff, auction
 from retail.data import Window
 from retail.data.ausgrid import Ausgrid
 from retail.time_of_use import read_tariff, time_of_use
@@ -59,6 +59,14 @@ def test_year_without_batteries(homes, tariff):
     assert bool((traded.outcome.cost.sum((0, 1)) <= alone.outcome.cost.sum((0, 1)) + 1e-3).all())
 
 
+@pytest.mark.parametrize("rule", list(AUCTIONS))
+def test_every_auction_keeps_the_bounds_of_the_year(homes, tariff, rule):
+    cost = float(mean_year(homes, tariff, rule).cost.mean())
+    assert 19.075 - 0.002 <= cost <= 20.773 + 0.001
+    if rule not in ("none", "sdr-da"):  # truthful limits: whatever the internal price, every overlapping kWh is matched
+        assert cost == pytest.approx(19.075, abs=0.002)
+
+
 def test_random_prices_stay_between_the_bounds(homes, tariff):
     from hmarl.policies.zi import ZI
 
@@ -98,8 +106,9 @@ def test_yardsticks_on_held_out_days(homes, tariff):
     assert cost(alone, lone_rule) < 13.98 * 1.01
 
 
-def test_contingent_dispatch_coordinates_without_learning(homes, tariff):
-    game = Game(homes, auction("da"), scale_days=TRAINING)
+@pytest.mark.parametrize("rule_name", ["da", "cda"])
+def test_contingent_dispatch_coordinates_without_learning(homes, tariff, rule_name):
+    game = Game(homes, auction(rule_name), scale_days=TRAINING)
     posted = replace(game, dispatch="contingent")
     arrival, clusters = arrivals(game, 0), portfolio_clusters(game)
     rule = tuned_rule(Ground(game, TRAINING, arrival), clusters, tariff, 0)

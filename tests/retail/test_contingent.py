@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from retail import Battery, Community, Game, Orders, Tariff, auction
 from retail.blocks import Terms, block_orders, moved
 from retail.devices import at_meter, from_meter, wear
+from retail.game import GameError
 
 
 def fleet(rng, homes):
@@ -105,3 +106,8 @@ def test_without_an_auction_blocks_never_move():
             total = total + o.cost
         results.append(total)
     assert torch.equal(*results)
+
+
+def test_price_takers_cannot_hold_blocks():
+    with pytest.raises(GameError, match="da, cda or none"):
+        game(1, "contingent", rule="mmr")

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retail import Battery, Community, Game, Tariff, auction
+from retail import AUCTIONS, Battery, Community, Game, Tariff, auction
 from retail.community import CommunityError
 from retail.game import GameError
 
@@ -43,9 +43,12 @@ def run(game, prices, seed=0, days=(0, 1, 2), heads=2, stored=None):
     return state, outcomes
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
-    st.integers(0, 10**6), st.sampled_from([15, 30, 60]), st.sampled_from(["none", "da"]), st.sampled_from([0, 0.03])
+    st.integers(0, 10**6),
+    st.sampled_from([15, 30, 60]),
+    st.sampled_from(list(AUCTIONS)),
+    st.sampled_from([0, 0.03, 0.3]),
 )
 def test_inside_the_community_energy_and_cash_are_exact(seed, step, rule, fee):
     game = Game(community(seed, step=step), auction(rule))

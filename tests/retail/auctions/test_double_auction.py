@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retail import Orders, auction
-from retail.auctions.double_auction import MAX_TICK, AuctionError
+from retail.auctions.limits import MAX_TICK, AuctionError
 
 
 def oracle(wh, tick, arrival):
@@ -140,5 +140,5 @@ def test_no_auction_trades_nothing():
 
 
 def test_unknown_rule_names_the_known_ones():
-    with pytest.raises(ValueError, match="none, da"):
+    with pytest.raises(ValueError, match=r"none, .*da"):
         auction("vickrey")
