@@ -141,7 +141,7 @@ class Coordinator:
         cost, before = float(played.cost.mean()), None if last is None else float(last.settled.played.cost.mean())
         drift = np.inf if before is None else abs(cost - before) / max(abs(before), 1e-9)
         # A leader that has one price for all rounds needs no second round to rest, where followers do not learn.
-        fixed = getattr(world.leader, "constant", False) and learner.training != "on-policy"
+        fixed = getattr(world.leader, "constant", False) and not learns(learner)
         rest = moved <= rules.tolerance and drift <= COST_REST
         converged = rest or (fixed and last is None)
         return Iterate(
@@ -172,7 +172,7 @@ class Coordinator:
         done = 0 if last is None else last.episodes
         budget = int(getattr(policy, "episodes", 0))
         episodes = budget if last is None else int(getattr(policy, "retrain_episodes", 0))
-        if last is not None and moved == 0 and learner.training != "on-policy":
+        if last is not None and moved == 0 and not learns(learner):
             return [], done  # the same answer to the same tariff
         rows = train(
             learner,
@@ -188,9 +188,25 @@ class Coordinator:
             ),
         )
         numbered: list[Row] = [{"round": float(k), **row} for row in rows]
-        if learner.training != "on-policy" or not rows:
+        if not learns(learner) or not rows:
             return numbered, done
         return numbered, int(float(rows[-1]["episode"]))
+
+
+def learns(learner: Learner) -> bool:
+    """Whether more training could change a learner at the same tariff.
+
+    Parameters
+    ----------
+    learner : Learner
+        Its ``training`` says how it becomes better.
+
+    Returns
+    -------
+    bool
+        True for ``on-policy`` and ``gradient``.
+    """
+    return learner.training in ("on-policy", "gradient")
 
 
 def view(world: World, k: int, last: Iterate | None) -> View:

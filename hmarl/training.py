@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hmarl.evaluation import lane_costs, look, play
+from hmarl.policies.apg import APGLearner
 from hmarl.policies.base import Learner, Rollout
 from hmarl.policies.rule_based import RuleTrader
 from retail.game import Game
@@ -98,11 +99,15 @@ def train(
     updates = -(-episodes // batch_days)
     carried: Tensor | None = None
     for k in range(updates):
-        rollout, carried = collect(learner, ground, tariff, _draw(ground.days, batch_days, rng), carried)
-        played = done + (k + 1) * batch_days
-        scalars = learner.learn(rollout, played / max(budget, 1))
-        row: Row = {"episode": played, "reward_per_day": float(rollout.reward.sum(0).mean())}
-        row |= dict(scalars)
+        days, played = _draw(ground.days, batch_days, rng), done + (k + 1) * batch_days
+        row: Row = {"episode": played}
+        if isinstance(learner, APGLearner):
+            prices = tariff[days] if tariff.sell.dim() > 1 else tariff
+            row |= learner.descend(ground.game.reset(days, prices, ground.arrival[days]), played / max(budget, 1))
+        else:
+            rollout, carried = collect(learner, ground, tariff, days, carried)
+            row |= {"reward_per_day": float(rollout.reward.sum(0).mean())}
+            row |= dict(learner.learn(rollout, played / max(budget, 1)))
         broken = [name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)]
         if broken:
             raise TrainingError(

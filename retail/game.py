@@ -297,6 +297,38 @@ class Game:
         )
         return after, outcome
 
+    def pooled_step(self, state: State, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Look ahead without an auction: where stores would be, and what the community would pay.
+
+        The same physics, projection and costs as ``step``, with every overlapping kWh matched; differentiable in the
+        action and in the stored energy.
+
+        Parameters
+        ----------
+        state : State
+            Of B days, not over.
+        action : Tensor [B, N, A]
+            First head: battery.
+
+        Returns
+        -------
+        stored : Tensor [B, N] kWh
+            After the step.
+        cost : Tensor [B] $
+            Bill of the community at the tariff, fee, wear, and at the end of the day shortfall less end value.
+        """
+        c = self.community
+        low, high = self.feasible(state)
+        change = torch.minimum(torch.maximum(self.intended(state, action), low), high)
+        net = self.fixed(state) + at_meter(change, c.battery)
+        prices = state.tariff[:, state.step]
+        after = replace(state, step=state.step + 1, stored=state.stored + change)
+        shortfall, value = self._end_of_day(after)
+        own = _tariff_bill(net, prices) + wear(change, c.battery, c.step_hours) + shortfall - value
+        bought, sold = net.clamp(min=0).sum(-1), (-net).clamp(min=0).sum(-1)
+        worth = 0.0 if isinstance(self.auction, NoAuction) else _worth(prices) * torch.minimum(bought, sold)
+        return after.stored, own.sum(-1) - worth
+
     def _post(self, net: Tensor, action: Tensor, prices: Tariff) -> tuple[Tensor, Orders]:
         """Limit prices, and orders of the net position, rounded to Wh once; the remainder goes to the grid."""
         wh = torch.floor(net.abs() * 1000 + 0.5).to(torch.int64) * torch.sign(net).to(torch.int64)
@@ -371,13 +403,17 @@ class Game:
 
 def _matching_gain(net: Tensor, fixed: Tensor, prices: Tariff) -> Tensor:
     """What matching is worth more because a home moved its battery, [B, N] $, if every overlapping kWh is matched."""
-    worth = (prices.buy - prices.sell - prices.fee).clamp(min=0).double()[:, None] / TICKS_PER_UNIT
     with_it, without = [], []
     for own, idle in ((net.clamp(min=0), fixed.clamp(min=0)), ((-net).clamp(min=0), (-fixed).clamp(min=0))):
         total = own.sum(-1, keepdim=True)
         with_it.append(total)
         without.append(total - own + idle)
-    return worth * (torch.minimum(*with_it) - torch.minimum(*without))
+    return _worth(prices)[:, None] * (torch.minimum(*with_it) - torch.minimum(*without))
+
+
+def _worth(prices: Tariff) -> Tensor:
+    """What a matched kWh saves a community, [B] $/kWh; 0 where the fee eats it up and nobody trades."""
+    return (prices.buy - prices.sell - prices.fee).clamp(min=0).double() / TICKS_PER_UNIT
 
 
 def _tariff_bill(kwh: Tensor, prices: Tariff) -> Tensor:

@@ -8,6 +8,7 @@ POLICIES: dict[str, str] = {
     "ippo": "hmarl.policies.ppo:IPPO",
     "mappo": "hmarl.policies.ppo:MAPPO",
     "coordinated": "hmarl.policies.coordinated:Coordinated",
+    "apg": "hmarl.policies.apg:APG",
     "optimal": "hmarl.policies.optimal:Optimal",
 }
 """Name -> ``module:Class`` of every follower policy."""

@@ -13,7 +13,7 @@ from retail.game import Game
 from retail.observation import Features
 from retail.state import State
 
-Training = Literal["none", "tune", "on-policy"]
+Training = Literal["none", "tune", "on-policy", "gradient"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Learner(Protocol):
 
     training: Training
     """``none``: acts as it is. ``tune``: searches its parameters on training days. ``on-policy``: learns from
-    rollouts."""
+    rollouts. ``gradient``: descends through the game."""
     reads_features: bool
     """Whether ``act`` needs ``Seen.features``."""
 

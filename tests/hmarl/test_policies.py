@@ -10,6 +10,7 @@ from hmarl.benchmark import community_optimum, no_battery, tuned_rule
 from hmarl.evaluation import arrivals, look, play
 from hmarl.networks import Groups, StackedMLP, clip_per_group
 from hmarl.plugins import names
+from hmarl.policies.apg import APG
 from hmarl.policies.base import Spec, portfolio_clusters
 from hmarl.policies.optimal import Optimal
 from hmarl.policies.ppo import IPPO, MAPPO
@@ -81,6 +82,30 @@ def test_same_seed_same_bytes_and_resume_bit_for_bit(policy):
     assert torch.equal(resumed.state()["noise"], straight["noise"])
     other = go(policy.start(spec(game, 1)), stream(0, "days"), 4).state()
     assert not torch.equal(other["log_std"], straight["log_std"])
+
+
+def test_gradient_through_the_game_learns_to_beat_the_tuned_rule():
+    game = small(action="raw")
+    g = ground(game)
+    learner = APG(batch_days=14).start(spec(game))
+    rows = train(learner, g, PRICES, 14 * 60, stream(0, "days"), batch_days=14, budget=14 * 60)
+    rule = float(play(game, tuned_rule(g, spec(game).clusters, PRICES, 0), g.days, PRICES, g.arrival).cost.mean())
+    bound = float(community_optimum(game, g.days, PRICES).mean())
+    assert bound < rows[-1]["training_cost_per_day"] < rule
+
+
+def test_looking_ahead_and_stepping_agree():
+    """The differentiable look-ahead is the game itself: same stores, same cost where every pair crosses."""
+    for rule, end in (("da", "restore"), ("none", "value")):
+        game = small(rule, storage_end=end)
+        state = game.reset(HELD_OUT, PRICES)
+        generator = torch.Generator().manual_seed(0)
+        while state.step < 24:
+            action = torch.randn(3, 6, 1, generator=generator)
+            stored, cost = game.pooled_step(state, action)
+            state, o = game.step(state, action)
+            torch.testing.assert_close(stored, state.stored)
+            torch.testing.assert_close(cost, o.cost.sum(-1), rtol=0, atol=6 * 0.0005 * 0.44)
 
 
 def test_an_actor_sees_its_own_observation_only():

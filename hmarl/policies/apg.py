@@ -1,0 +1,194 @@
+"""Analytic policy gradient: the cost of a day is differentiated through the game itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group
+from hmarl.policies.base import Rollout, Seen, Spec, Training
+from retail.observation import Features
+from retail.state import State
+from retail.streams import torch_stream
+
+
+@dataclass(frozen=True)
+class APG:
+    """Analytic policy gradient: nets trained by differentiating the community's cost through physics and tariff.
+
+    No value function, no exploration: a day is played with the derivative kept, and its whole cost is followed back to
+    the weights. What the auction matches is taken as every overlapping kWh; observations of trades come from the
+    real auction. It shows what a policy of this size and observation can hold, and needs the game's equations to do so.
+
+    Source: own form of backpropagation through a differentiable simulator (Wiedemann et al., 2022, arXiv 2209.13052).
+
+    Parameters
+    ----------
+    episodes : int
+        Training days in the first round of a study.
+    retrain_episodes : int
+        Training days in each later round.
+    batch_days : int
+        Parallel days per update.
+    learning_rate, final_learning_rate : float
+        Adam, falling linearly over ``episodes``.
+    hidden : tuple of int
+        Widths of the hidden layers.
+    sharing : str
+        ``all``, ``cluster`` (by portfolio) or ``agent``.
+    """
+
+    episodes: int = 4000
+    retrain_episodes: int = 400
+    batch_days: int = 48
+    learning_rate: float = 1e-2
+    final_learning_rate: float = 1e-3
+    hidden: tuple[int, ...] = (64, 64)
+    sharing: Sharing = "cluster"
+
+    def __post_init__(self) -> None:
+        least = {"episodes": 0, "retrain_episodes": 0, "batch_days": 1}
+        wrong = [
+            f"{n} is {getattr(self, n)}; it must be at least {v}" for n, v in least.items() if getattr(self, n) < v
+        ]
+        rates = ("learning_rate", "final_learning_rate")
+        wrong += [f"{n} is {getattr(self, n)}; it must be above 0" for n in rates if not getattr(self, n) > 0]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+
+    def start(self, spec: Spec) -> APGLearner:
+        """Start the learners.
+
+        Parameters
+        ----------
+        spec : Spec
+            Game, clusters and seed (stream ``weights``).
+
+        Returns
+        -------
+        APGLearner
+            With a policy close to zero action.
+        """
+        return APGLearner(self, spec)
+
+
+class APGLearner:
+    """Live learners; prosumers without a battery have no net."""
+
+    training: Training = "gradient"
+    reads_features = True
+
+    def __init__(self, policy: APG, spec: Spec) -> None:
+        self.policy, self.spec, self.game = policy, spec, spec.game
+        self.groups = Groups.make(spec.clusters, policy.sharing, spec.game.community.battery.has)
+        count = self.groups.members.shape[0]
+        weights = torch_stream(spec.seed, "weights")
+        self.actor = StackedMLP(count, spec.common, spec.personal, (*policy.hidden, 1), weights, last=0.01)
+        self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=policy.learning_rate, eps=1e-5, fused=True)
+        self.mean = Features(torch.zeros(spec.common), torch.zeros(spec.personal))
+        self.scale: Features | None = None
+
+    def act(self, seen: Seen, explore: bool) -> Tensor:
+        """Act without exploration.
+
+        Parameters
+        ----------
+        seen : Seen
+            Features (scaled).
+        explore : bool
+            No difference.
+
+        Returns
+        -------
+        Tensor [B, N, 1] float32
+            Battery head in rating units; limit prices are truthful.
+        """
+        with torch.no_grad():
+            return self._action(seen.features)
+
+    def _action(self, features: Features) -> Tensor:
+        scale = self.scale or Features(torch.ones_like(self.mean.common), torch.ones_like(self.mean.personal))
+        parts = zip(features, self.mean, scale, strict=True)
+        common, personal = (((x - mean) / s).clamp(-5, 5) for x, mean, s in parts)
+        action = torch.zeros(*personal.shape[:2], 1)
+        if not len(self.groups.agents):
+            return action
+        chosen = self.groups.scatter(self.actor(common, self.groups.gather(personal)))
+        return action.index_copy(1, self.groups.agents, chosen)
+
+    def descend(self, state: State, progress: float) -> Mapping[str, float]:
+        """Play a batch of days and follow its cost back to the weights.
+
+        Parameters
+        ----------
+        state : State
+            Before the first step of B days.
+        progress : float
+            Share of ``episodes`` used; sets the learning rate.
+
+        Returns
+        -------
+        mapping of str to float
+            Cost of the community ($ a day), gradient norm before clipping, learning rate.
+        """
+        p, game = self.policy, self.game
+        rate = p.learning_rate + (p.final_learning_rate - p.learning_rate) * min(progress, 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.scale is None:
+            self._calibrate(state)
+        total = torch.zeros(len(state.days), dtype=torch.float64)
+        while state.step < game.community.steps:
+            action = self._action(game.features(state))
+            stored, cost = game.pooled_step(state, action)
+            total = total + cost
+            with torch.no_grad():
+                state, _ = game.step(state, action.detach())
+            state = replace(state, stored=stored)
+        loss = total.mean()
+        self.optimizer.zero_grad()
+        if loss.requires_grad:
+            loss.backward()
+            clip_per_group(list(self.actor.parameters()), 1.0)
+            self.optimizer.step()
+        return {"cost_per_day": float(loss.detach()), "learning_rate": rate}
+
+    def _calibrate(self, state: State) -> None:
+        """Fix the scales of the observation from the first batch (training days only)."""
+        shown = []
+        with torch.no_grad():
+            while state.step < self.game.community.steps:
+                features = self.game.features(state)
+                shown.append(features)
+                state, _ = self.game.step(state, self._action(features))
+        common, personal = (torch.cat(part) for part in zip(*shown, strict=True))
+        rows = (common, personal[:, self.groups.agents].flatten(0, 1))
+        self.mean = Features(*(x.mean(0) for x in rows))
+        self.scale = Features(*(x.std(0).clamp(min=1e-3) for x in rows))
+
+    def learn(self, rollout: Rollout, progress: float) -> Mapping[str, float]:
+        """Not used: this learner follows the game's own derivative; rewards ($) are ignored."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Weights, optimiser and scales."""
+        scale = None if self.scale is None else tuple(self.scale)
+        parts = {"actor": self.actor.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return parts | {"mean": tuple(self.mean), "scale": scale}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Parameters
+        ----------
+        state : dict
+            From ``state`` of the same policy and spec.
+        """
+        self.actor.load_state_dict(state["actor"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.mean = Features(*state["mean"])
+        self.scale = None if state["scale"] is None else Features(*state["scale"])
