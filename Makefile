@@ -21,7 +21,7 @@ verify: setup  ## long verification runs
 	$(BIN)/pytest -m slow -n 2
 
 bench: setup  ## speed tests: ratios within one process
-	$(BIN)/pytest tests/speed -p no:randomly
+	$(BIN)/pytest tests/speed -p no:randomly -m "slow or not slow" -s
 
 setup: $(STAMP)
 

@@ -13,14 +13,22 @@ from typing import Any
 
 from wholesale.cases import CASES, LOAD_SHAPES, case
 from wholesale.market import Bid, Clearing, Market
+from wholesale.matpower import read_matpower
 from wholesale.mistakes import SystemInvalid
 from wholesale.names import unknown
+from wholesale.pglib_uc import read_egret, read_pglib_uc
+from wholesale.pypsa_folder import read_pypsa, write_pypsa
+from wholesale.rts_gmlc import read_rts_gmlc
+from wholesale.settlement import Settlement, imbalance_prices, one_price, two_price
 from wholesale.system import Line, System, Unit
+from wholesale.thermal import Commitment
 
 MARKETS: MappingProxyType[str, str] = MappingProxyType(
     {
         "merit-order": "wholesale.merit_order:MeritOrder",
         "dc-opf": "wholesale.dc_opf:DCOPF",
+        "price-series": "wholesale.price_series:PriceSeries",
+        "unit-commitment": "wholesale.unit_commitment:UnitCommitment",
     }
 )
 """Where each market lives, "module:Class" by name; a class is imported when it is named."""
@@ -31,13 +39,24 @@ __all__ = [
     "MARKETS",
     "Bid",
     "Clearing",
+    "Commitment",
     "Line",
     "Market",
+    "Settlement",
     "System",
     "SystemInvalid",
     "Unit",
     "case",
+    "imbalance_prices",
     "market",
+    "one_price",
+    "read_egret",
+    "read_matpower",
+    "read_pglib_uc",
+    "read_pypsa",
+    "read_rts_gmlc",
+    "two_price",
+    "write_pypsa",
 ]
 
 

@@ -59,9 +59,8 @@ def tabulate(system: System, bids: Sequence[Bid], voll: float) -> Book:
     ValueError
         Unknown bus, wrong number of hours, a limit price or a marginal cost at or beyond +-voll.
     """
-    c2, c1, _ = system.cost.T
-    for end in system.p_range.T:
-        steep = np.flatnonzero(np.abs(c1 + 2 * c2 * end) >= voll)
+    for marginal in _marginal_ends(system):
+        steep = np.flatnonzero(np.abs(marginal) >= voll)
         if len(steep):
             unit = system.units[steep[0]]
             raise ValueError(
@@ -83,6 +82,17 @@ def tabulate(system: System, bids: Sequence[Bid], voll: float) -> Book:
         withdrawn=np.maximum(system.load, 0.0) + system.by_bus(np.maximum(fixed, 0.0), bus),
         injected=np.maximum(-system.load, 0.0) + system.by_bus(np.maximum(-fixed, 0.0), bus),
     )
+
+
+def _marginal_ends(system: System) -> np.ndarray:
+    """Marginal cost of each unit at p_min and at p_max, $/MWh [2, unit]."""
+    c2, c1, _ = system.cost.T
+    ends = c1 + 2 * c2 * system.p_range.T
+    for g in system.pointed:
+        x, y = np.array(system.units[g].points, float).T
+        slopes = np.diff(y) / np.diff(x)
+        ends[:, g] += slopes[[0, -1]]
+    return np.asarray(ends)
 
 
 def check_voll(voll: float) -> None:

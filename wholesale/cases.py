@@ -14,16 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from wholesale.matpower import from_tables
 from wholesale.names import unknown
 from wholesale.system import Line, System, Unit
-
-# columns of the MATPOWER case format, version 2
-BUS_I, BUS_TYPE, PD, GS = 0, 1, 2, 4
-GEN_BUS, GEN_STATUS, P_MAX, P_MIN = 0, 7, 8, 9
-F_BUS, T_BUS, BR_R, BR_X, BR_B, RATE_A, TAP, SHIFT, BR_STATUS, ANGLE_MIN, ANGLE_MAX = 0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12
-MODEL, N_COST, COST = 0, 3, 4
-POLYNOMIAL, ISOLATED = 2, 4
-UNLIMITED_MVA = 1e10
 
 # A working day of a mixed residential and commercial area: night trough 0.60 to 0.65 of the peak, morning ramp,
 # evening peak at 19 h. Own round figures after the shape of published ISO load days.
@@ -83,45 +76,7 @@ def from_pypower(name: str, table: str) -> System:
     ValueError
         A cost is not a polynomial of at most second degree.
     """
-    data = getattr(importlib.import_module(f"pypower.{table}"), table)()
-    bus = data["bus"][data["bus"][:, BUS_TYPE] != ISOLATED]
-    branch = data["branch"][data["branch"][:, BR_STATUS] > 0]
-    running = np.flatnonzero(data["gen"][:, GEN_STATUS] > 0)
-    units = tuple(_unit(g + 1, data["gen"][g], data["gencost"][g]) for g in running.tolist())
-    lines = tuple(_line(k + 1, row) for k, row in enumerate(branch))
-    buses = tuple(_name(number) for number in bus[:, BUS_I])
-    return System(name, buses, units, lines, bus[:, PD], bus[:, GS], float(data["baseMVA"]))
-
-
-def _name(number: float) -> str:
-    return str(int(number))
-
-
-def _unit(number: int, row: np.ndarray, cost: np.ndarray) -> Unit:
-    many = int(cost[N_COST])
-    if cost[MODEL] != POLYNOMIAL or many > 3:
-        raise ValueError(f"Unit {number} has a cost that is no polynomial of degree <= 2; use another case.")
-    c2, c1, c0 = np.concatenate([np.zeros(3 - many), cost[COST : COST + many]])
-    bus = _name(row[GEN_BUS])
-    return Unit(f"{number}@{bus}", bus, float(row[P_MIN]), float(row[P_MAX]), (float(c2), float(c1), float(c0)))
-
-
-def _line(number: int, row: np.ndarray) -> Line:
-    near, far = _name(row[F_BUS]), _name(row[T_BUS])
-    limited = 0 < row[RATE_A] < UNLIMITED_MVA  # the format writes 0 for "no limit" and for "no transformer"
-    return Line(
-        name=f"{number}:{near}-{far}",
-        from_bus=near,
-        to_bus=far,
-        x=float(row[BR_X]),
-        r=float(row[BR_R]),
-        b=float(row[BR_B]),
-        tap=float(row[TAP]) or 1.0,
-        shift_deg=float(row[SHIFT]),
-        rate_mw=float(row[RATE_A]) if limited else float("inf"),
-        angle_min_deg=float(row[ANGLE_MIN]) or -360.0,
-        angle_max_deg=float(row[ANGLE_MAX]) or 360.0,
-    )
+    return from_tables(name, getattr(importlib.import_module(f"pypower.{table}"), table)())
 
 
 _TABLES = {f"ieee{n}": f"case{n}" for n in (9, 14, 30, 39, 57, 118, 300)} | {"ieee24": "case24_ieee_rts"}

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pyomo.environ as pyo
 
+from wholesale.active_set import dispatch
 from wholesale.bids import Book, check_voll, tabulate
+from wholesale.compiled import compiled
 from wholesale.costs import cost_of
+from wholesale.factors import factors
 from wholesale.hours import Changes, solve_hours
 from wholesale.market import Bid, Clearing
 from wholesale.network import Convention, check_convention, network
+from wholesale.offers import Offers, offers
 from wholesale.solve import Program
 from wholesale.system import System
 
@@ -73,16 +77,29 @@ class DCOPF:
         SolverError
             An hour has no solution, e.g. because phase shifts alone overload a line.
         """
-        book = tabulate(system, bids, self.voll)
-        parts = self._solve(system, book, np.arange(system.hours), slack=False)
+        return self._clear(system, bids, fresh=True)
+
+    def clear_on(self, system: System, bids: Sequence[Bid] = ()) -> Clearing:
+        """Clear as `clear` does, starting where the last clearing of the same network and bid buses ended.
+
+        For a series of clearings that begins with `clear`: faster, but where several prices are optimal the choice
+        depends on the series.
+        """
+        return self._clear(system, bids, fresh=False)
+
+    def _clear(self, system: System, bids: Sequence[Bid], *, fresh: bool) -> Clearing:
+        book, offer = tabulate(system, bids, self.voll), offers(system)
+        parts, method = self._quadratic(system, book, offer)
         # Slack is left out at first: almost no hour needs it, and the quadratic solver cycles on its many equal prices.
         # An hour needs it if nothing else is feasible or if a price shows that shedding would be cheaper.
-        with np.errstate(invalid="ignore"):
-            again = np.flatnonzero(~(np.abs(parts["lmp"]) <= self.voll).all(axis=1))
-        if len(again):
-            for key, values in self._solve(system, book, again, slack=True).items():
-                parts[key][again] = values
-        lmp = parts["lmp"]
+        for slack in (False, True):
+            with np.errstate(invalid="ignore"):
+                again = np.flatnonzero(~(np.abs(parts["lmp"]) <= self.voll).all(axis=1))
+            if len(again):
+                for key, values in self._solve(system, book, offer, again, slack=slack, fresh=fresh).items():
+                    parts[key][again] = values
+                method[again] = "solver with slack" if slack else "solver"
+        lmp, dispatched = parts["lmp"], offer.total(parts["p"])
         return Clearing(
             buses=system.buses,
             units=tuple(unit.name for unit in system.units),
@@ -90,23 +107,58 @@ class DCOPF:
             lmp=lmp,
             energy=lmp[:, 0],
             congestion=lmp - lmp[:, :1],
-            dispatch=parts["p"],
+            dispatch=dispatched,
             accepted=parts["take"],
             flow=parts["flow"],
-            cost=system.generation_cost(parts["p"]),
+            cost=system.generation_cost(dispatched),
             shed=parts["shed"],
             surplus=parts["surplus"],
             lower=lmp,
             upper=lmp,
             load=system.load,
             ends=system.line_ends,
+            method=tuple(method.tolist()),
         )
 
-    def _solve(self, system: System, book: Book, hours: np.ndarray, *, slack: bool) -> dict[str, np.ndarray]:
+    def _quadratic(self, system: System, book: Book, offer: Offers) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Dispatch by active sets where costs are quadratic; NaN where that is not proven or costs are linear."""
+        hours, buses = system.hours, len(system.buses)
+        parts = {
+            "p": np.full((hours, len(offer.unit)), np.nan),
+            "take": np.full((hours, len(book.bus)), np.nan),
+            "flow": np.full((hours, len(system.lines)), np.nan),
+            "lmp": np.full((hours, buses), np.nan),
+            "shed": np.zeros((hours, buses)),
+            "surplus": np.zeros((hours, buses)),
+        }
+        method = np.full(hours, "solver", dtype="<U17")
+        if not offer.k.any():
+            return parts, method
+        grid = compiled(system, ("factors", self.convention), lambda: factors(system, self.convention))
+        many = replace(
+            offer,
+            low=np.hstack([offer.low, -book.upper]),
+            high=np.hstack([offer.high, -book.lower]),
+            k=np.concatenate([offer.k, np.zeros(len(book.bus))]),
+        )
+        where = np.concatenate([system.unit_bus[offer.unit], book.bus])
+        marginal = np.hstack([np.broadcast_to(offer.a, offer.low.shape), book.value])
+        found = dispatch(many, where, grid, system.load, marginal)
+        good = found.proven
+        pieces = len(offer.unit)
+        parts["p"][good], parts["take"][good] = found.p[good, :pieces], -found.p[good, pieces:]
+        parts["flow"][good], parts["lmp"][good] = found.flow[good], found.lmp[good]
+        method[good] = "active set"
+        return parts, method
+
+    def _solve(
+        self, system: System, book: Book, offer: Offers, hours: np.ndarray, *, slack: bool, fresh: bool
+    ) -> dict[str, np.ndarray]:
         """Solve some hours with or without slack; NaN where an hour without slack is infeasible."""
-        model = build(system, book.bus, self.convention, self.voll, slack=slack)
-        program = Program.compile(model)
-        changes = _changes(program, model, system, book).at(hours)
+        program, model = program_of(system, offer, book.bus, self.convention, self.voll, slack=slack)
+        if fresh:
+            program.forget()
+        changes = _changes(program, model, system, book, offer).at(hours)
         x, dual, _ = solve_hours(program, changes, system.name, skip_infeasible=not slack)
         parts = {key: x[:, program.columns(getattr(model, key))] for key in ("p", "flow", "take")}
         parts["lmp"] = dual[:, program.rows(model.balance)]
@@ -115,6 +167,36 @@ class DCOPF:
             mw = x[:, program.columns(getattr(model, key))] if slack else np.zeros_like(parts["lmp"])
             parts[key] = np.where(mw > ROUNDING_MW, mw, 0.0)
         return parts
+
+
+def program_of(
+    system: System, offer: Offers, bid_bus: np.ndarray, convention: Convention, voll: float, *, slack: bool
+) -> tuple[Program, pyo.ConcreteModel]:
+    """Compile the dispatch of a system, or take the program compiled for it before.
+
+    Parameters
+    ----------
+    system : System
+        Units, lines; its loads do not matter, they are changed by index.
+    offer : Offers
+        Its pieces.
+    bid_bus, convention, voll, slack
+        See `build`.
+
+    Returns
+    -------
+    program : Program
+        Hourly numbers and basis are those of its last use.
+    model : ConcreteModel
+        To find columns and rows.
+    """
+
+    def make() -> tuple[Program, pyo.ConcreteModel]:
+        model = build(system, bid_bus, convention, voll, slack=slack)
+        return Program.compile(model, devex=True), model
+
+    what = ("dc-opf", bid_bus.tobytes(), convention, voll, slack)
+    return cast("tuple[Program, pyo.ConcreteModel]", compiled(system, what, make))
 
 
 def build(
@@ -141,19 +223,22 @@ def build(
     Returns
     -------
     ConcreteModel
-        Variables `p` [unit], `flow` [line], `take` [bid], `shed` and `surplus` [bus] in MW, `theta` [bus] in
+        Variables `p` [piece of a unit], `flow` [line], `take` [bid], `shed` and `surplus` [bus] in MW, `theta` [bus] in
         rad x base_mva (so that coefficients are per unit and of like size);
         rows `balance` [bus] and `ohm` [line] in MW; objective `cost` in $ per hour.
     """
     net = network(system, convention)
     m: Any = pyo.ConcreteModel(f"dc-opf of {system.name}")
-    m.unit, m.bus = pyo.RangeSet(0, len(system.units) - 1), pyo.RangeSet(0, len(system.buses) - 1)
+    offer = offers(system)
+    m.piece, m.bus = pyo.RangeSet(0, len(offer.unit) - 1), pyo.RangeSet(0, len(system.buses) - 1)
     m.line, m.bid = pyo.RangeSet(0, len(system.lines) - 1), pyo.RangeSet(0, len(bid_bus) - 1)
-    m.p = pyo.Var(m.unit, bounds=lambda m, g: tuple(map(float, system.p_range[g])))
+    m.p = pyo.Var(m.piece, bounds=lambda m, j: (float(offer.low[0, j]), float(offer.high[0, j])))
     m.flow = pyo.Var(m.line, bounds=lambda m, k: (float(net.low[k]), float(net.high[k])))
     m.theta, m.take = pyo.Var(m.bus), pyo.Var(m.bid)
     m.theta[0].fix(0.0)
-    cost = sum(cost_of(m.p[g], unit.cost) for g, unit in enumerate(system.units))
+    cost = offer.constant + sum(
+        cost_of(m.p[j], (k / 2.0, a, 0.0)) for j, (a, k) in enumerate(zip(offer.a, offer.k, strict=True))
+    )
     net_in: list[Any] = [0.0] * len(system.buses)
     if slack:
         m.shed, m.surplus = pyo.Var(m.bus, bounds=(0, None)), pyo.Var(m.bus, bounds=(0, None))
@@ -162,7 +247,7 @@ def build(
     m.cost = pyo.Objective(expr=cost)
 
     per_unit = [float(b) / system.base_mva for b in net.susceptance]
-    _connect(m, net_in, system, bid_bus)
+    _connect(m, net_in, system, system.unit_bus[offer.unit], bid_bus)
 
     def ohm(m: Any, k: int) -> Any:
         near, far = map(int, system.line_ends[k])
@@ -177,10 +262,10 @@ def build(
     return m
 
 
-def _connect(m: Any, net_in: list[Any], system: System, bid_bus: np.ndarray) -> None:
+def _connect(m: Any, net_in: list[Any], system: System, piece_bus: np.ndarray, bid_bus: np.ndarray) -> None:
     """Add what flows into each bus to its sum `net_in`, MW."""
-    for g, n in enumerate(system.unit_bus):
-        net_in[n] += m.p[g]
+    for j, n in enumerate(piece_bus):
+        net_in[n] += m.p[j]
     for k, (near, far) in enumerate(system.line_ends):
         net_in[near] -= m.flow[k]
         net_in[far] += m.flow[k]
@@ -188,25 +273,26 @@ def _connect(m: Any, net_in: list[Any], system: System, bid_bus: np.ndarray) -> 
         net_in[n] -= m.take[k]
 
 
-def _changes(program: Program, m: Any, system: System, book: Book) -> Changes:
-    """Write loads as right-hand sides, and what can be shed, thrown away or taken as column bounds."""
+def _changes(program: Program, m: Any, system: System, book: Book, offer: Offers) -> Changes:
+    """Write loads as right-hand sides; limits of pieces and what can be taken, shed or thrown away as column bounds."""
     take = program.columns(m.take)
     changes = Changes(
         rows=program.rows(m.balance),
         right=system.load,
-        cols=take,
-        lower=book.lower,
-        upper=book.upper,
+        cols=np.concatenate([program.columns(m.p), take]),
+        lower=np.hstack([offer.low, book.lower]),
+        upper=np.hstack([offer.high, book.upper]),
         priced=take,
         cost=-book.value,
     )
     if not hasattr(m, "shed"):
         return changes
-    output = system.by_bus(np.maximum(system.p_range[:, 1], 0.0), system.unit_bus)
+    output = np.maximum(system.p_ceiling_mw, 0.0)
     free = np.zeros_like(book.withdrawn)
+    most = book.injected + system.by_bus(output, system.unit_bus)
     return replace(
         changes,
-        cols=np.concatenate([program.columns(m.shed), program.columns(m.surplus), take]),
-        lower=np.hstack([free, free, book.lower]),
-        upper=np.hstack([book.withdrawn, book.injected + output, book.upper]),
+        cols=np.concatenate([changes.cols, program.columns(m.shed), program.columns(m.surplus)]),
+        lower=np.hstack([changes.lower, free, free]),
+        upper=np.hstack([changes.upper, book.withdrawn, most]),
     )

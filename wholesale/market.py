@@ -87,6 +87,10 @@ class Clearing:
         MW withdrawn by all others than the bids: loads plus shunt conductances.
     ends : ndarray [line, 2] of int
         Positions in `buses` of the two ends of each line, from and to.
+    method : tuple of str [T]
+        How each hour was solved, e.g. "active set" or "solver"; empty where there is only one way.
+    uplift : ndarray [unit]
+        $ over all hours that units lack at these prices, >= 0; empty where prices always cover costs.
 
     Notes
     -----
@@ -109,6 +113,8 @@ class Clearing:
     upper: np.ndarray
     load: np.ndarray
     ends: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), int))
+    method: tuple[str, ...] = ()
+    uplift: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def price(self, bus: str) -> np.ndarray:
         """Locational price [T] at a bus, $/MWh.

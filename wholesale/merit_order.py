@@ -15,11 +15,13 @@ import numpy as np
 import pyomo.environ as pyo
 
 from wholesale.bids import Book, check_voll, tabulate
+from wholesale.compiled import compiled
 from wholesale.costs import cost_of
 from wholesale.curve import Curve
 from wholesale.hours import Changes, solve_hours
 from wholesale.market import Bid, Clearing
 from wholesale.names import unknown
+from wholesale.offers import Offers, offers
 from wholesale.solve import NotSolved, Program
 from wholesale.system import System
 
@@ -135,14 +137,16 @@ class MeritOrder:
         """Price and share all hours by rule."""
         demand = (book.withdrawn - book.injected).sum(axis=1)
         price, lower, upper = np.empty((3, system.hours))
-        dispatch, accepted = np.empty((system.hours, len(system.units))), np.array(book.lower)
+        offer = offers(system)
+        pieces, accepted = np.empty(offer.low.shape), np.array(book.lower)
         for t in range(system.hours):
-            curve, elastic = _curve(system, book, t, float(demand[t]), self.voll)
+            curve, elastic = _curve(offer, book, t, float(demand[t]), self.voll)
             lower[t], upper[t] = curve.prices()
             price[t] = self._published(lower[t], upper[t])
             given = curve.allot(price[t])
-            dispatch[t] = given[: len(system.units)]
-            accepted[t, elastic] = -given[len(system.units) :]
+            pieces[t] = given[: len(offer.unit)]
+            accepted[t, elastic] = -given[len(offer.unit) :]
+        dispatch = offer.total(pieces)
         taken = (accepted * (book.lower < book.upper)).sum(axis=1)
         missing = demand + taken - dispatch.sum(axis=1)
         # away from +-voll the curve meets demand exactly, so what is left there is rounding
@@ -169,30 +173,31 @@ def build(system: System, bids: int, voll: float) -> pyo.ConcreteModel:
     Returns
     -------
     ConcreteModel
-        Variables `p` [unit], `take` [bid], `shed`, `surplus` in MW; row `balance` with the demand of all that must
-        be served as right-hand side, MW; objective in $ per hour.
+        Variables `p` [piece of a unit], `take` [bid], `shed`, `surplus` in MW; row `balance` with the demand of all
+        that must be served as right-hand side, MW; objective in $ per hour.
     """
     m: Any = pyo.ConcreteModel(f"merit order of {system.name}")
-    m.unit, m.bid = pyo.RangeSet(0, len(system.units) - 1), pyo.RangeSet(0, bids - 1)
-    m.p = pyo.Var(m.unit, bounds=lambda m, g: tuple(map(float, system.p_range[g])))
+    offer = offers(system)
+    m.piece, m.bid = pyo.RangeSet(0, len(offer.unit) - 1), pyo.RangeSet(0, bids - 1)
+    m.p = pyo.Var(m.piece, bounds=lambda m, j: (float(offer.low[0, j]), float(offer.high[0, j])))
     m.take = pyo.Var(m.bid)
     m.shed, m.surplus = pyo.Var(bounds=(0, None)), pyo.Var(bounds=(0, None))
-    cost = sum(cost_of(m.p[g], unit.cost) for g, unit in enumerate(system.units))
+    terms = zip(offer.a, offer.k, strict=True)
+    cost = offer.constant + sum(cost_of(m.p[j], (k / 2.0, a, 0.0)) for j, (a, k) in enumerate(terms))
     m.cost = pyo.Objective(expr=cost + voll * (m.shed + m.surplus))
-    net = sum(m.p[g] for g in m.unit) - sum(m.take[k] for k in m.bid) + m.shed - m.surplus
+    net = sum(m.p[j] for j in m.piece) - sum(m.take[k] for k in m.bid) + m.shed - m.surplus
     m.balance = pyo.Constraint(expr=net == float(system.load[0].sum()))
     return m
 
 
-def _curve(system: System, book: Book, t: int, demand: float, ceiling: float) -> tuple[Curve, np.ndarray]:
-    """Curve of hour t: units first, then the elastic bids, whose positions come along."""
+def _curve(offer: Offers, book: Book, t: int, demand: float, ceiling: float) -> tuple[Curve, np.ndarray]:
+    """Curve of hour t: pieces of units first, then the elastic bids, whose positions come along."""
     elastic = np.flatnonzero(book.lower[t] < book.upper[t])
-    c2, c1, _ = system.cost.T
     curve = Curve(
-        low=np.concatenate([system.p_range[:, 0], -book.upper[t, elastic]]),
-        high=np.concatenate([system.p_range[:, 1], -book.lower[t, elastic]]),
-        a=np.concatenate([c1, book.value[t, elastic]]),
-        k=np.concatenate([2.0 * c2, np.zeros(len(elastic))]),
+        low=np.concatenate([offer.low[t], -book.upper[t, elastic]]),
+        high=np.concatenate([offer.high[t], -book.lower[t, elastic]]),
+        a=np.concatenate([offer.a, book.value[t, elastic]]),
+        k=np.concatenate([offer.k, np.zeros(len(elastic))]),
         demand=demand,
         ceiling=ceiling,
     )
@@ -206,16 +211,21 @@ def _pro_rata(amount: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def _audit(system: System, book: Book, allotment: Allotment, voll: float) -> None:
     """Hold the allotted dispatch against the optimum of the welfare program."""
-    model = build(system, len(book.bus), voll)
-    program = Program.compile(model)
-    take = program.columns(model.take)
+
+    def make() -> tuple[Program, pyo.ConcreteModel]:
+        model = build(system, len(book.bus), voll)
+        return Program.compile(model), model
+
+    program, model = compiled(system, ("merit-order", len(book.bus), voll), make)
+    program.forget()
+    take, offer = program.columns(model.take), offers(system)
     elastic = book.lower < book.upper
     changes = Changes(
         rows=program.rows(model.balance),
         right=allotment.demand[:, None],
-        cols=take,
-        lower=np.where(elastic, book.lower, 0.0),  # inelastic bids are part of the demand
-        upper=np.where(elastic, book.upper, 0.0),
+        cols=np.concatenate([program.columns(model.p), take]),
+        lower=np.hstack([offer.low, np.where(elastic, book.lower, 0.0)]),  # inelastic bids are part of the demand
+        upper=np.hstack([offer.high, np.where(elastic, book.upper, 0.0)]),
         priced=take,
         cost=-book.value,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,16 @@ import networkx as nx
 import numpy as np
 
 from wholesale.names import unknown
+from wholesale.thermal import commitment_mistakes
 
 if TYPE_CHECKING:
     from wholesale.system import Line, System, Unit
+
+
+SLOPE_ROUNDING = 1e-9  # of a slope: what printed break points of a straight line may miss
+
+
+_sound: deque[tuple[tuple[str, ...], tuple[Unit, ...], tuple[Line, ...]]] = deque(maxlen=8)
 
 
 class SystemInvalid(ValueError):
@@ -44,12 +51,21 @@ def mistakes(system: System) -> list[str]:
     list of str
         Sentences; empty for a sound system.
     """
+    parts = (system.buses, system.units, system.lines)
+    known = any(all(a is b for a, b in zip(parts, sound, strict=True)) for sound in _sound)
+    found = [] if known else _parts(system)
+    if not known and not found:
+        _sound.append(parts)
+    return found + list(_arrays(system))
+
+
+def _parts(system: System) -> list[str]:
+    """Mistakes of buses, units and lines; these stay sound when only loads change, so they are checked once."""
     found = list(_names(system))
     for unit in system.units:
         found += _unit(unit, system.buses)
     for line in system.lines:
         found += _line(line, system.buses)
-    found += _arrays(system)
     found += _islands(system)
     return found
 
@@ -73,10 +89,35 @@ def _unit(unit: Unit, buses: Sequence[str]) -> Iterator[str]:
         yield f"Unit {unit.name!r} has cost {unit.cost}; (c2, c1, c0) must be finite."
     elif unit.cost[0] < 0:
         yield f"Unit {unit.name!r} has a non-convex cost: c2 = {unit.cost[0]:g} $/MW^2h; it must be >= 0."
+    yield from _points(unit)
+    yield from commitment_mistakes(unit)
     if not (math.isfinite(unit.p_min) and math.isfinite(unit.p_max)):
         yield f"Unit {unit.name!r} has p_min {unit.p_min:g} MW and p_max {unit.p_max:g} MW; both must be finite."
     elif unit.p_min > unit.p_max:
         yield f"Unit {unit.name!r} has p_min {unit.p_min:g} MW above p_max {unit.p_max:g} MW; exchange or correct them."
+
+
+def _points(unit: Unit) -> Iterator[str]:
+    """Break points: two or more, finite, of positive width, convex."""
+    if not unit.points:
+        return
+    points = np.array(unit.points, float)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 2:
+        yield f"Unit {unit.name!r} has break points of shape {list(points.shape)}; give at least two (MW, $ per hour)."
+        return
+    if not np.isfinite(points).all():
+        yield f"Unit {unit.name!r} has a break point that is not finite; give (MW, $ per hour)."
+        return
+    width, height = np.diff(points, axis=0).T
+    for j in np.flatnonzero(width <= 0):
+        yield f"Unit {unit.name!r} has a block of {width[j]:g} MW from {points[j, 0]:g} MW on; widths must be > 0."
+    if (width > 0).all():
+        slope = height / width
+        for j in np.flatnonzero(np.diff(slope) < -SLOPE_ROUNDING * (1.0 + np.abs(slope[1:]))):
+            yield (
+                f"Unit {unit.name!r} has a non-convex cost: {slope[j]:g} $/MWh up to {points[j + 1, 0]:g} MW, then "
+                f"{slope[j + 1]:g} $/MWh; slopes must not fall."
+            )
 
 
 def _line(line: Line, buses: Sequence[str]) -> Iterator[str]:
@@ -108,6 +149,7 @@ def _arrays(system: System) -> Iterator[str]:
     else:
         for t, i in np.argwhere(~np.isfinite(system.loads)):
             yield f"The load at bus {system.buses[i]!r} in hour {t} is {system.loads[t, i]} MW; it must be finite."
+    yield from _limits(system)
     g_mw = np.asarray(system.g_mw)
     if g_mw.shape != (n,):
         yield f"The shunt conductances have shape {list(g_mw.shape)}; give MW of shape [{n}]."
@@ -116,6 +158,36 @@ def _arrays(system: System) -> Iterator[str]:
             yield f"The shunt conductance at bus {system.buses[i]!r} is {g_mw[i]} MW; it must be finite."
     if not (math.isfinite(system.base_mva) and system.base_mva > 0):
         yield f"The base is {system.base_mva:g} MVA; it must be > 0."
+
+
+def _limits(system: System) -> Iterator[str]:
+    """Hourly floors and ceilings of units."""
+    reserve = system.reserve
+    if reserve is not None and (
+        reserve.shape not in ((len(np.atleast_1d(system.loads)),), (1,)) or not (reserve >= 0).all()
+    ):
+        yield f"The reserve has shape {list(reserve.shape)}; give [T] values in MW, all finite and >= 0."
+    given = {"p_floor": system.p_floor, "p_ceiling": system.p_ceiling}
+    hours, many = len(np.atleast_1d(system.loads)), len(system.units)
+    sound = True
+    for field, limit in given.items():
+        if limit is not None and (limit.shape not in ((hours, many), (1, many)) or not np.isfinite(limit).all()):
+            sound = False
+            yield f"The limits {field} have shape {list(limit.shape)}; give finite MW of shape [{hours}, {many}]."
+    if not sound or all(limit is None for limit in given.values()):
+        return
+    floor = system.p_range[:, 0] if system.p_floor is None else system.p_floor
+    ceiling = system.p_range[:, 1] if system.p_ceiling is None else system.p_ceiling
+    floor, ceiling = (np.broadcast_to(limit, (hours, many)) for limit in (floor, ceiling))
+    for g, unit in enumerate(system.units):
+        for t in np.flatnonzero(ceiling[:, g] > unit.p_max + 1e-9 * (1.0 + abs(unit.p_max)))[:1]:
+            yield f"Unit {unit.name!r} offers {ceiling[t, g]:g} MW in hour {t}, above its p_max of {unit.p_max:g} MW."
+        if unit.p_min <= unit.p_max:
+            for t in np.flatnonzero(floor[:, g] > ceiling[:, g])[:1]:
+                yield (
+                    f"Unit {unit.name!r} must give at least {floor[t, g]:g} MW in hour {t} but can give "
+                    f"{ceiling[t, g]:g} MW; lower the floor."
+                )
 
 
 def _islands(system: System) -> Iterator[str]:

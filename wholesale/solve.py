@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import highspy
@@ -23,6 +23,7 @@ from wholesale.proximal import Point, proximal
 STATUS = highspy.HighsModelStatus
 LIMITS = (STATUS.kTimeLimit, STATUS.kSolutionLimit, STATUS.kIterationLimit)
 ANSWERS = (STATUS.kOptimal, STATUS.kInfeasible, STATUS.kUnbounded, STATUS.kUnboundedOrInfeasible, *LIMITS)
+DEVEX = 1  # HiGHS' number for it
 QP_ITERATIONS = 5  # per row and column: the active-set method can cycle, and would without a limit never return
 
 
@@ -109,6 +110,7 @@ class Program:
         mip_gap: float = 1e-4,
         node_limit: int | None = None,
         seconds: float | None = None,
+        devex: bool = False,
     ) -> Program:
         """Compile a Pyomo model with linear rows and a linear or convex quadratic objective.
 
@@ -122,6 +124,9 @@ class Program:
             Branch-and-bound nodes; the reproducible way to limit work.
         seconds : float or None
             Emergency clock per solve; a solution it cut short says `reproducible = False`.
+        devex : bool
+            Cheaper choice of rows in the dual simplex method: a third faster where a large program is solved again and
+            again with other right-hand sides.
 
         Returns
         -------
@@ -138,7 +143,10 @@ class Program:
             matrices = translate(model)
         except InfeasibleRow as error:
             raise Infeasible(str(error)) from error
-        return cls(matrices, mip_gap, node_limit, seconds)
+        program = cls(matrices, mip_gap, node_limit, seconds)
+        if devex:
+            program._option("simplex_dual_edge_weight_strategy", DEVEX)
+        return program
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -190,6 +198,15 @@ class Program:
         """Set bounds of rows, as bounds on the variable terms: `x + 2 <= 5` is the row `x` with upper bound 3."""
         index, low, high = _flat(rows, lower, upper)
         self._check(self._highs.changeRowsBounds(len(index), index, low, high), "row bounds")
+
+    def relaxed(self) -> Program:
+        """Return a new program of the same columns and rows without the integers, with the compiled numbers."""
+        whole = np.zeros_like(self._m.integer)
+        return Program(replace(self._m, integer=whole), 0.0, None, None)
+
+    def forget(self) -> None:
+        """Drop the basis of earlier solutions, so that the next answer does not depend on what was solved before."""
+        self._highs.clearSolver()
 
     def solve(self, start: np.ndarray | None = None) -> Solution:
         """Solve the present numbers.

@@ -6,6 +6,7 @@ costs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,6 +14,9 @@ import networkx as nx
 import numpy as np
 
 from wholesale.mistakes import SystemInvalid, mistakes
+from wholesale.names import position, unknown
+from wholesale.offers import piecewise
+from wholesale.thermal import Commitment
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,11 @@ class Unit:
         MW, generator's view; p_min > 0 is a must-run amount, p_min < 0 a unit that may also consume.
     cost : tuple of 3 floats
         (c2, c1, c0): c2 P^2 + c1 P + c0 in $ per hour at P MW; c2 >= 0, the others may have any sign.
+    points : tuple of (MW, $ per hour)
+        Break points of a convex piecewise linear cost that is added to `cost`; none or at least two, MW increasing.
+        The first and the last slope go on beyond their points.
+    commitment : Commitment or None
+        What switching the unit takes; read by the market `unit-commitment` only.
     """
 
     name: str
@@ -34,6 +43,8 @@ class Unit:
     p_min: float
     p_max: float
     cost: tuple[float, float, float]
+    points: tuple[tuple[float, float], ...] = ()
+    commitment: Commitment | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,11 @@ class System:
         Shunt conductance: MW withdrawn at nominal voltage; default 0.
     base_mva : float
         Base of the per-unit values of the lines, MVA.
+    p_floor, p_ceiling : array_like [T, unit] or [unit], optional
+        Hourly limits of output, MW, e.g. what sun and wind allow; default each unit's p_min and p_max. A ceiling is at
+        most p_max.
+    reserve : array_like [T] or float, optional
+        MW that switched units hold back above their output; read by the market `unit-commitment` only; default 0.
 
     Raises
     ------
@@ -103,6 +119,9 @@ class System:
     loads: np.ndarray
     g_mw: np.ndarray | None = None
     base_mva: float = 100.0
+    p_floor: np.ndarray | None = None
+    p_ceiling: np.ndarray | None = None
+    reserve: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for field in ("buses", "units", "lines"):
@@ -112,6 +131,15 @@ class System:
         for field, array in (("g_mw", g_mw), ("loads", loads)):
             array.flags.writeable = False
             object.__setattr__(self, field, array)
+        for field in ("p_floor", "p_ceiling"):
+            if getattr(self, field) is not None:
+                limit = np.atleast_2d(np.array(getattr(self, field), float))
+                limit.flags.writeable = False
+                object.__setattr__(self, field, limit)
+        if self.reserve is not None:
+            reserve = np.atleast_1d(np.array(self.reserve, float))
+            reserve.flags.writeable = False
+            object.__setattr__(self, "reserve", reserve)
         self.validate()
 
     def validate(self) -> None:
@@ -163,6 +191,31 @@ class System:
         return np.array([(unit.p_min, unit.p_max) for unit in self.units], float).reshape(-1, 2)
 
     @cached_property
+    def p_floor_mw(self) -> np.ndarray:
+        """Smallest output of each unit in each hour, MW [T, unit]."""
+        return self._limit(self.p_floor, 0)
+
+    @cached_property
+    def p_ceiling_mw(self) -> np.ndarray:
+        """Largest output of each unit in each hour, MW [T, unit]."""
+        return self._limit(self.p_ceiling, 1)
+
+    @cached_property
+    def reserve_mw(self) -> np.ndarray:
+        """Reserve to hold in each hour, MW [T]."""
+        wanted = np.zeros(1) if self.reserve is None else self.reserve
+        return np.broadcast_to(wanted, (self.hours,))
+
+    def _limit(self, given: np.ndarray | None, end: int) -> np.ndarray:
+        limit = self.p_range[:, end] if given is None else given
+        return np.broadcast_to(limit, (self.hours, len(self.units)))
+
+    @cached_property
+    def pointed(self) -> tuple[int, ...]:
+        """Positions of the units whose cost has break points."""
+        return tuple(g for g, unit in enumerate(self.units) if unit.points)
+
+    @cached_property
     def cost(self) -> np.ndarray:
         """Cost coefficients [unit, 3]: c2 in $/MW^2h, c1 in $/MWh, c0 in $/h."""
         return np.array([unit.cost for unit in self.units], float).reshape(-1, 3)
@@ -170,7 +223,10 @@ class System:
     def generation_cost(self, dispatch: np.ndarray) -> np.ndarray:
         """Cost [T] in $ per hour of a dispatch [T, unit] in MW."""
         c2, c1, c0 = self.cost.T
-        return np.asarray((c2 * dispatch**2 + c1 * dispatch + c0).sum(axis=-1))
+        cost = np.asarray((c2 * dispatch**2 + c1 * dispatch + c0).sum(axis=-1))
+        for g in self.pointed:
+            cost = cost + piecewise(self.units[g], dispatch[..., g])
+        return cost
 
     def by_bus(self, values: np.ndarray, bus: np.ndarray) -> np.ndarray:
         """Sum values [..., k] that sit at the bus positions `bus` (int [k]) into [..., bus]; the unit stays."""
@@ -181,6 +237,60 @@ class System:
     def with_load(self, load: np.ndarray) -> System:
         """Return this system with other loads: MW [T, bus] (or [bus] for one hour)."""
         return replace(self, loads=load)
+
+    def at(self, hours: np.ndarray) -> System:
+        """Return this system with some of its hours only (int [k], any order, repeated if wished)."""
+        floor, ceiling, reserve = self.p_floor, self.p_ceiling, self.reserve
+        return replace(
+            self,
+            loads=self.loads[hours],
+            p_floor=None if floor is None else self.p_floor_mw[hours],
+            p_ceiling=None if ceiling is None else self.p_ceiling_mw[hours],
+            reserve=None if reserve is None else self.reserve_mw[hours],
+        )
+
+    def with_profiles(
+        self, load: Mapping[str, np.ndarray] | None = None, available: Mapping[str, np.ndarray] | None = None
+    ) -> System:
+        """Return this system with series of loads and of what units can give.
+
+        Parameters
+        ----------
+        load : mapping of bus to array_like [T], optional
+            MW withdrawn; buses that are not named keep their load (of one hour, repeated, or of T hours).
+        available : mapping of unit to array_like [T], optional
+            Largest output, MW, 0 <= value <= p_max; where it is below p_min the floor goes down with it. Units that
+            are not named keep their limits.
+
+        Raises
+        ------
+        ValueError
+            Unknown bus or unit, or series of different lengths.
+        SystemInvalid
+            A value is not finite or above p_max.
+        """
+        series = {**{f"load at {k}": v for k, v in (load or {}).items()}, **(available or {})}
+        lengths = {len(np.atleast_1d(values)) for values in series.values()} or {self.hours}
+        hours = max(lengths)
+        if lengths != {hours} or self.hours not in (1, hours):
+            raise ValueError(
+                f"Profiles for the {self.hours} hours of system {self.name!r} have lengths {sorted(lengths)}; give all "
+                "the same length, that of the system unless it has one hour."
+            )
+        loads = np.array(np.broadcast_to(self.loads, (hours, len(self.buses))))
+        for bus, values in (load or {}).items():
+            loads[:, position(bus, self.buses)] = values
+        floor, ceiling = (
+            np.array(np.broadcast_to(limit, (hours, len(self.units)))) for limit in (self.p_floor_mw, self.p_ceiling_mw)
+        )
+        names = [unit.name for unit in self.units]
+        for name, values in (available or {}).items():
+            if name not in names:
+                raise ValueError(unknown("unit", name, names))
+            g = names.index(name)
+            ceiling[:, g] = values
+            floor[:, g] = np.minimum(floor[:, g], ceiling[:, g])
+        return replace(self, loads=loads, p_floor=floor, p_ceiling=ceiling)
 
     def over(self, shape: np.ndarray) -> System:
         """Return this system with every load scaled by a profile.
