@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test verify bench setup
+.PHONY: run test verify bench bench-pypsa setup
 .DEFAULT_GOAL := run
 
 run: setup  ## run the quickstart study and print its summary
@@ -22,6 +22,11 @@ verify: setup  ## long verification runs
 
 bench: setup  ## speed tests: ratios within one process
 	$(BIN)/pytest tests/speed -p no:randomly -m "slow or not slow" -s
+
+bench-pypsa: setup  ## one hour of case118 here and in PyPSA, which gets an environment of its own
+	test -x .venv-pypsa/bin/python || $(PYTHON) -m venv .venv-pypsa
+	.venv-pypsa/bin/python -m pip install --quiet pypsa highspy
+	$(BIN)/python tests/speed/against_pypsa.py .venv-pypsa/bin/python
 
 setup: $(STAMP)
 

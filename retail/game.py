@@ -15,6 +15,7 @@ from retail.community import Community
 from retail.devices import at_meter, feasible_range, self_consumption, wear
 from retail.observation import Features, Observer, Public
 from retail.orders import NANO_PER_TICK_WH, Orders, Trades
+from retail.settlement import matched_worth, matching_gain, tariff_bill
 from retail.state import Outcome, Outlook, State
 from retail.tariff import TICKS_PER_UNIT, Tariff
 
@@ -284,7 +285,7 @@ class Game:
         net = self.fixed(state) + at_meter(change, c.battery)
         fee_cash = trades.wh.clamp(min=0) * prices.fee[:, None] * NANO_PER_TICK_WH
         grid = net - trades.wh.double() / 1000
-        bill = (trades.cash + fee_cash).double() / NANO + _tariff_bill(grid, prices)
+        bill = (trades.cash + fee_cash).double() / NANO + tariff_bill(grid, prices)
         after = replace(
             state, step=state.step + 1, stored=state.stored + change, last_wh=trades.wh, last_cash=trades.cash
         )
@@ -324,9 +325,9 @@ class Game:
         prices = state.tariff[:, state.step]
         after = replace(state, step=state.step + 1, stored=state.stored + change)
         shortfall, value = self._end_of_day(after)
-        own = _tariff_bill(net, prices) + wear(change, c.battery, c.step_hours) + shortfall - value
+        own = tariff_bill(net, prices) + wear(change, c.battery, c.step_hours) + shortfall - value
         bought, sold = net.clamp(min=0).sum(-1), (-net).clamp(min=0).sum(-1)
-        worth = 0.0 if isinstance(self.auction, NoAuction) else _worth(prices) * torch.minimum(bought, sold)
+        worth = 0.0 if isinstance(self.auction, NoAuction) else matched_worth(prices) * torch.minimum(bought, sold)
         return after.stored, own.sum(-1) - worth
 
     def _post(self, net: Tensor, action: Tensor, prices: Tariff) -> tuple[Tensor, Orders]:
@@ -395,29 +396,7 @@ class Game:
     def _reward(self, state: State, net: Tensor, bill: Tensor, cost: Tensor, prices: Tariff) -> Tensor:
         fixed = self.fixed(state)
         if self.reward == "difference" and not isinstance(self.auction, NoAuction):
-            own = _tariff_bill(fixed, prices) - _tariff_bill(net, prices)
-            return own + _matching_gain(net, fixed, prices) - (cost - bill)
-        saving = _tariff_bill(fixed, prices) - cost
+            own = tariff_bill(fixed, prices) - tariff_bill(net, prices)
+            return own + matching_gain(net, fixed, prices) - (cost - bill)
+        saving = tariff_bill(fixed, prices) - cost
         return saving if self.reward == "own" else saving.mean(-1, keepdim=True).expand_as(saving).clone()
-
-
-def _matching_gain(net: Tensor, fixed: Tensor, prices: Tariff) -> Tensor:
-    """What matching is worth more because a home moved its battery, [B, N] $, if every overlapping kWh is matched."""
-    with_it, without = [], []
-    for own, idle in ((net.clamp(min=0), fixed.clamp(min=0)), ((-net).clamp(min=0), (-fixed).clamp(min=0))):
-        total = own.sum(-1, keepdim=True)
-        with_it.append(total)
-        without.append(total - own + idle)
-    return _worth(prices)[:, None] * (torch.minimum(*with_it) - torch.minimum(*without))
-
-
-def _worth(prices: Tariff) -> Tensor:
-    """What a matched kWh saves a community, [B] $/kWh; 0 where the fee eats it up and nobody trades."""
-    return (prices.buy - prices.sell - prices.fee).clamp(min=0).double() / TICKS_PER_UNIT
-
-
-def _tariff_bill(kwh: Tensor, prices: Tariff) -> Tensor:
-    """Cost of energy at the tariff of one step, $; kwh [B, N], prices [B]."""
-    # Dividing integer tensors would give float32.
-    buy, sell = (p.double()[:, None] / TICKS_PER_UNIT for p in (prices.buy, prices.sell))
-    return kwh.clamp(min=0) * buy + kwh.clamp(max=0) * sell

@@ -99,7 +99,9 @@ def write_pypsa(system: System, folder: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     hours = range(system.hours)
     _write(folder / "buses.csv", ["name", "v_nom"], ([bus, V_NOM] for bus in system.buses))
-    _write(folder / "snapshots.csv", ["name", "objective"], ([t, 1.0] for t in hours))
+    # every weighting is one hour; PyPSA asks for all three
+    weights = ["objective", "generators", "stores"]
+    _write(folder / "snapshots.csv", ["name", *weights], ([t, 1.0, 1.0, 1.0] for t in hours))
     _write(folder / "generators.csv", GENERATOR, map(_generator, system.units))
     _write(folder / "loads.csv", ["name", "bus"], ([f"load {bus}", bus] for bus in system.buses))
     loads = [[t, *system.load[t].tolist()] for t in hours]
