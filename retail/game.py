@@ -14,7 +14,7 @@ from retail.blocks import Terms, block_orders, moved, usual_terms
 from retail.community import Community
 from retail.devices import at_meter, feasible_range, self_consumption, wear
 from retail.observation import Features, Observer, Public
-from retail.orders import NANO_PER_TICK_WH, Orders, Trades
+from retail.orders import NANO_PER_TICK_WH, Orders, Trades, position_orders
 from retail.settlement import matched_worth, matching_gain, tariff_bill
 from retail.state import Outcome, Outlook, State
 from retail.tariff import TICKS_PER_UNIT, Tariff
@@ -277,10 +277,10 @@ class Game:
             raise GameError(f"The day is over after {c.steps} steps; call reset.")
         if not bool(torch.isfinite(action).all()):
             raise GameError(f"An action of step {state.step} is not a number; check the policy that made it.")
-        low, high = self.feasible(state)
-        change = torch.minimum(torch.maximum(self.intended(state, action), low), high)
+        change, low, high = self._move(state, action)
         prices = state.tariff[:, state.step]
-        tick, posted = self._post(self.fixed(state) + at_meter(change, c.battery), action, prices)
+        head = action[..., 1] if action.shape[-1] > 1 else None
+        posted = position_orders(self.fixed(state) + at_meter(change, c.battery), head, prices.buy, prices.sell)
         trades, change = self._clear(state, posted, change, (low, high), action, prices)
         net = self.fixed(state) + at_meter(change, c.battery)
         fee_cash = trades.wh.clamp(min=0) * prices.fee[:, None] * NANO_PER_TICK_WH
@@ -294,7 +294,7 @@ class Game:
         cost = bill + worn + shortfall - value
         reward = self._reward(state, net, bill, cost, prices)
         outcome = Outcome(
-            net, change, tick, trades.wh, trades.cash, fee_cash, grid, bill, worn, shortfall, value, reward
+            net, change, posted.tick, trades.wh, trades.cash, fee_cash, grid, bill, worn, shortfall, value, reward
         )
         return after, outcome
 
@@ -319,8 +319,7 @@ class Game:
             Bill of the community at the tariff, fee, wear, and at the end of the day shortfall less end value.
         """
         c = self.community
-        low, high = self.feasible(state)
-        change = torch.minimum(torch.maximum(self.intended(state, action), low), high)
+        change, _, _ = self._move(state, action)
         net = self.fixed(state) + at_meter(change, c.battery)
         prices = state.tariff[:, state.step]
         after = replace(state, step=state.step + 1, stored=state.stored + change)
@@ -330,16 +329,10 @@ class Game:
         worth = 0.0 if isinstance(self.auction, NoAuction) else matched_worth(prices) * torch.minimum(bought, sold)
         return after.stored, own.sum(-1) - worth
 
-    def _post(self, net: Tensor, action: Tensor, prices: Tariff) -> tuple[Tensor, Orders]:
-        """Limit prices, and orders of the net position, rounded to Wh once; the remainder goes to the grid."""
-        wh = torch.floor(net.abs() * 1000 + 0.5).to(torch.int64) * torch.sign(net).to(torch.int64)
-        buy, sell = prices.buy[:, None], prices.sell[:, None]
-        if action.shape[-1] > 1:
-            share = (action[..., 1].to(torch.float64).clamp(-1, 1) + 1) / 2
-            tick = sell + torch.floor(share * (buy - sell) + 0.5).to(torch.int64)
-        else:
-            tick = torch.where(wh > 0, buy, sell)
-        return tick, Orders(wh, tick)
+    def _move(self, state: State, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Projected store change and its limits, each [B, N] kWh."""
+        low, high = self.feasible(state)
+        return torch.minimum(torch.maximum(self.intended(state, action), low), high), low, high
 
     def _clear(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 NANO_PER_TICK_WH = 10
@@ -60,3 +61,29 @@ class Trades(NamedTuple):
     wh: Tensor
     cash: Tensor
     pairs: Pairs | None = None
+
+
+def position_orders(net: Tensor, head: Tensor | None, buy: Tensor, sell: Tensor) -> Orders:
+    """Turn net positions into orders; this is where energy is rounded to Wh, once.
+
+    Parameters
+    ----------
+    net : Tensor [B, N] kWh
+        At the meter, + = import. What rounding leaves goes to the grid.
+    head : Tensor [B, N], optional
+        Limit price from the feed-in price (-1) to the buy price (+1). Without it prices are truthful: buyers bid the
+        buy price, sellers ask the feed-in price.
+    buy, sell : Tensor [B] int64 ticks
+        Tariff of the step.
+
+    Returns
+    -------
+    Orders [B, N]
+        Wh and ticks.
+    """
+    wh = torch.floor(net.abs() * 1000 + 0.5).to(torch.int64) * torch.sign(net).to(torch.int64)
+    most, least = buy[:, None], sell[:, None]
+    if head is None:
+        return Orders(wh, torch.where(wh > 0, most, least))
+    share = (head.to(torch.float64).clamp(-1, 1) + 1) / 2
+    return Orders(wh, least + torch.floor(share * (most - least) + 0.5).to(torch.int64))
