@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INFORMATION",
+    "BidsForecast",
     "Leader",
     "LeaderError",
     "Offer",
@@ -195,6 +196,25 @@ class Leader(Protocol):
             Bought day-ahead, + = import.
         """
         ...
+
+
+class BidsForecast:
+    """What leaders share that take exactly their forecast as day-ahead position."""
+
+    def bid(self, forecast_kwh: Array) -> Array:
+        """Bid the forecast itself.
+
+        Parameters
+        ----------
+        forecast_kwh : array [D, T] kWh per step
+            Forecast net load at gate closure, + = import.
+
+        Returns
+        -------
+        array [D, T] kWh per step
+            The same.
+        """
+        return np.asarray(forecast_kwh, dtype=np.float64)
 
 
 def check_information(leader: str, information: str) -> None:

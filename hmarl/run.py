@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -154,6 +155,9 @@ def run_study(
     ]
     skipped = [] if fresh else [job for job in wanted if storage.finished(job.folder, job.arm.resolved())]
     todo = [job for job in wanted if job not in skipped]
+    # All are checked before the first is touched.
+    for job in todo:
+        storage.check_folder(job.folder, job.arm.resolved(), fresh=fresh)
     for job in todo:
         storage.prepare(job.folder, job.arm.resolved(), fresh=fresh)
     failures: list[Failure] = []
@@ -298,8 +302,16 @@ class _Channel:
 
 def _start_worker(messages: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _Channel.messages = messages
     one_thread()
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when its parent is gone, even if that was killed: nobody else would."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _remote(job: Job, simulate: Simulate | None) -> Failure | None:

@@ -156,8 +156,37 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
     write_bytes(path, sink.getvalue().to_pybytes())
 
 
+def check_folder(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = False) -> None:
+    """Refuse a run folder that holds something else; nothing is changed.
+
+    Parameters
+    ----------
+    folder : Path
+        From `job_folder`.
+    resolved : mapping
+        From `hmarl.study.Arm.resolved`.
+    fresh : bool
+        What is there may be replaced.
+
+    Raises
+    ------
+    RunFolderError
+        If the folder holds another study (unless fresh), or something that is no run.
+    """
+    if not folder.exists():
+        return
+    held = read_json(folder / RESOLVED)
+    if held is None and any(not path.name.endswith(".part") for path in folder.iterdir()):
+        raise RunFolderError(f"{folder} holds files that are no run of hmarl; move them or choose another --out.")
+    if held is not None and held != _as_read(resolved) and not fresh:
+        raise RunFolderError(
+            f"{folder} holds a run of a different study ({_difference(held, _as_read(resolved))}); use --fresh to "
+            "replace it or --out DIR to keep both."
+        )
+
+
 def prepare(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = False) -> None:
-    """Make a run folder ready for a job, or refuse it.
+    """Make a run folder ready for a job, or refuse it as `check_folder` does.
 
     Parameters
     ----------
@@ -167,23 +196,10 @@ def prepare(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = False) -
         From `hmarl.study.Arm.resolved`.
     fresh : bool
         Replace what is there.
-
-    Raises
-    ------
-    RunFolderError
-        If the folder holds another study (unless fresh), or something that is no run.
     """
-    if folder.exists():
-        held = read_json(folder / RESOLVED)
-        if held is None and any(not path.name.endswith(".part") for path in folder.iterdir()):
-            raise RunFolderError(f"{folder} holds files that are no run of hmarl; move them or choose another --out.")
-        if held is not None and held != _as_read(resolved) and not fresh:
-            raise RunFolderError(
-                f"{folder} holds a run of a different study ({_difference(held, _as_read(resolved))}); use --fresh to "
-                "replace it or --out DIR to keep both."
-            )
-        if fresh:
-            shutil.rmtree(folder)
+    check_folder(folder, resolved, fresh=fresh)
+    if fresh and folder.exists():
+        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / RESOLVED, resolved)
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from aggregator.leader import LeaderError, Offer, View, check_information
+from aggregator.leader import BidsForecast, LeaderError, Offer, View, check_information
 from aggregator.promise import promise
-from aggregator.prosumers import Array
 from retail.tariff import Tariff
 
 TARIFFS = ("time-of-use", "flat")
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(BidsForecast):
     """Offer the regulated tariff, whatever the market does.
 
     Parameters
@@ -60,19 +57,6 @@ class Fixed:
         promised = promise(view, tariff)
         unknown = "" if promised is not None else "; no promise: its days are not the scenario days"
         return Offer("fixed", self.information, tariff, promised, method=f"regulated {self.tariff} tariff{unknown}")
-
-    def bid(self, forecast_kwh: Array) -> Array:
-        """Buy the forecast day-ahead.
-
-        Parameters
-        ----------
-        forecast_kwh : array [D, T] kWh per step
-
-        Returns
-        -------
-        array [D, T] kWh per step
-        """
-        return np.asarray(forecast_kwh, dtype=np.float64)
 
 
 def _flat(default: Tariff) -> Tariff:

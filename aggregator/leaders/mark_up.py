@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aggregator.leader import LeaderError, Offer, View, check_information
+from aggregator.leader import BidsForecast, LeaderError, Offer, View, check_information
 from aggregator.promise import promise
 from aggregator.prosumers import Array
 
 
 @dataclass(frozen=True)
-class MarkUp:
+class MarkUp(BidsForecast):
     """Offer mean LMP of the hour * (1 + margin) + network charge + levies, within the rules.
 
     Parameters
@@ -69,16 +69,3 @@ class MarkUp:
             method += f", clipped into the rules at {cut} of {len(wish)} steps"
         tariff = view.rules.tariff(price)
         return Offer("mark-up", self.information, tariff, promise(view, tariff), method=method)
-
-    def bid(self, forecast_kwh: Array) -> Array:
-        """Buy the forecast day-ahead.
-
-        Parameters
-        ----------
-        forecast_kwh : array [D, T] kWh per step
-
-        Returns
-        -------
-        array [D, T] kWh per step
-        """
-        return np.asarray(forecast_kwh, dtype=np.float64)

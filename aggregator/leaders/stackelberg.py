@@ -8,7 +8,7 @@ import numpy as np
 
 from aggregator.bilevel import SingleLevelModel, count_binaries
 from aggregator.bound import DecoupledBound, decoupled_bound
-from aggregator.leader import LeaderError, Offer, TariffRules, View, check_information
+from aggregator.leader import BidsForecast, LeaderError, Offer, TariffRules, View, check_information
 from aggregator.portfolio import BestResponse
 from aggregator.promise import promise
 from aggregator.prosumers import Array
@@ -21,7 +21,7 @@ MOST_BINARIES = 600
 
 
 @dataclass(frozen=True)
-class Stackelberg:
+class Stackelberg(BidsForecast):
     """Price from the decoupled bound, and from the exact single-level MILP where that is small.
 
     Parameters
@@ -195,19 +195,6 @@ class Stackelberg:
         return Offer(
             "stackelberg", self.information, tariff, promised, bound, gap, f"price of the {name}; {note}{uncertain}"
         )
-
-    def bid(self, forecast_kwh: Array) -> Array:
-        """Buy the forecast day-ahead.
-
-        Parameters
-        ----------
-        forecast_kwh : array [D, T] kWh per step
-
-        Returns
-        -------
-        array [D, T] kWh per step
-        """
-        return np.asarray(forecast_kwh, dtype=np.float64)
 
 
 def _familiar(view: View, last: Offer | None) -> dict[str, Array]:

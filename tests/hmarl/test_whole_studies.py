@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,50 @@ def test_ausgrid8_runs_on_real_homes(tmp_path):
     assert done.returncode == 0, done.stderr
     m = measures(tmp_path / "runs" / "ausgrid8", "stackelberg", 0)
     assert m["share_T_LP"] > 0
+
+
+def workers_of(parent):
+    """Spawned workers of a process, by /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            above = int(stat.read_text().rpartition(")")[2].split()[1])
+            if above == parent and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
+                found.append(stat.parent)
+        except OSError:  # ended meanwhile
+            continue
+    return found
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="workers are found through /proc, which only Linux has"
+)
+def test_killed_parents_leave_no_workers(tmp_path):
+    """After kill -9 of the command its workers end by themselves within a few seconds."""
+    command = [
+        sys.executable,
+        "-m",
+        "hmarl.cli",
+        "run",
+        str(ROOT / "studies/quickstart"),
+        "--jobs",
+        "2",
+        "--out",
+        "runs",
+    ]
+    parent = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    workers, deadline = [], time.monotonic() + 60
+    while time.monotonic() < deadline and len(workers) < 2:
+        time.sleep(0.2)
+        workers = workers_of(parent.pid)
+    assert len(workers) == 2
+    # Workers watch their parent from the moment that they take jobs.
+    while time.monotonic() < deadline and not list(tmp_path.rglob("resolved.json")):
+        time.sleep(0.2)
+    time.sleep(8)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and any(w.exists() for w in workers):
+        time.sleep(0.5)
+    assert not [w for w in workers if w.exists() and b"spawn_main" in (w / "cmdline").read_bytes()]
