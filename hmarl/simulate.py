@@ -102,6 +102,7 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
         "yardsticks_per_day": yardsticks,
         "judged_days": len(rows),
         "not_served_mwh": _not_served(world, settled),
+        "shortages": [] if settled.real_time is None else settled.real_time.shortages()[:20],
         "data_notes": list(world.notes),
     }
     buffer = io.BytesIO()

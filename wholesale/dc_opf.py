@@ -22,7 +22,7 @@ from wholesale.hours import Changes, solve_hours
 from wholesale.market import Bid, Clearing
 from wholesale.network import Convention, check_convention, network
 from wholesale.offers import Offers, offers
-from wholesale.solve import Program
+from wholesale.solve import Infeasible, Program, SolverError
 from wholesale.system import System
 
 ROUNDING_MW = 1e-9
@@ -75,7 +75,8 @@ class DCOPF:
         ValueError
             See `wholesale.bids.tabulate`.
         SolverError
-            An hour has no solution, e.g. because phase shifts alone overload a line.
+            An hour has no solution, e.g. because phase shifts alone overload a line. Its attribute `partial` holds the
+            clearing of all hours, NaN where there is none.
         """
         return self._clear(system, bids, fresh=True)
 
@@ -92,15 +93,16 @@ class DCOPF:
         parts, method = self._quadratic(system, book, offer)
         # Slack is left out at first: almost no hour needs it, and the quadratic solver cycles on its many equal prices.
         # An hour needs it if nothing else is feasible or if a price shows that shedding would be cheaper.
+        failed: dict[int, SolverError] = {}
         for slack in (False, True):
             with np.errstate(invalid="ignore"):
                 again = np.flatnonzero(~(np.abs(parts["lmp"]) <= self.voll).all(axis=1))
             if len(again):
-                for key, values in self._solve(system, book, offer, again, slack=slack, fresh=fresh).items():
+                for key, values in self._solve(system, book, offer, again, failed, slack=slack, fresh=fresh).items():
                     parts[key][again] = values
                 method[again] = "solver with slack" if slack else "solver"
         lmp, dispatched = parts["lmp"], offer.total(parts["p"])
-        return Clearing(
+        clearing = Clearing(
             buses=system.buses,
             units=tuple(unit.name for unit in system.units),
             lines=tuple(line.name for line in system.lines),
@@ -119,6 +121,10 @@ class DCOPF:
             ends=system.line_ends,
             method=tuple(method.tolist()),
         )
+        lost = [t for t in sorted(failed) if np.isnan(lmp[t]).any()]
+        if lost:
+            raise _with_the_rest(failed[lost[0]], lost, clearing)
+        return clearing
 
     def _quadratic(self, system: System, book: Book, offer: Offers) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Dispatch by active sets where costs are quadratic; NaN where that is not proven or costs are linear."""
@@ -152,14 +158,27 @@ class DCOPF:
         return parts, method
 
     def _solve(
-        self, system: System, book: Book, offer: Offers, hours: np.ndarray, *, slack: bool, fresh: bool
+        self,
+        system: System,
+        book: Book,
+        offer: Offers,
+        hours: np.ndarray,
+        failed: dict[int, SolverError],
+        *,
+        slack: bool,
+        fresh: bool,
     ) -> dict[str, np.ndarray]:
-        """Solve some hours with or without slack; NaN where an hour without slack is infeasible."""
+        """Solve some hours with or without slack; NaN where an hour has no solution, `failed` says why."""
         program, model = program_of(system, offer, book.bus, self.convention, self.voll, slack=slack)
         if fresh:
             program.forget()
         changes = _changes(program, model, system, book, offer).at(hours)
-        x, dual, _ = solve_hours(program, changes, system.name, skip_infeasible=not slack)
+        errors: dict[int, SolverError] = {}
+        x, dual, _ = solve_hours(program, changes, system.name, failed=errors)
+        if not slack:
+            # what slack may mend is no failure yet, but a solver in trouble is
+            errors = {t: error for t, error in errors.items() if not isinstance(error, Infeasible)}
+        failed |= {int(hours[t]): error for t, error in errors.items()}
         parts = {key: x[:, program.columns(getattr(model, key))] for key in ("p", "flow", "take")}
         parts["lmp"] = dual[:, program.rows(model.balance)]
         for key in ("shed", "surplus"):
@@ -167,6 +186,17 @@ class DCOPF:
             mw = x[:, program.columns(getattr(model, key))] if slack else np.zeros_like(parts["lmp"])
             parts[key] = np.where(mw > ROUNDING_MW, mw, 0.0)
         return parts
+
+
+def _with_the_rest(error: SolverError, lost: list[int], clearing: Clearing) -> SolverError:
+    """The error of the first lost hour, with the clearing of all others as its attribute `partial`."""
+    hours = ", ".join(map(str, lost[:8])) + (", ..." if len(lost) > 8 else "")
+    said = type(error)(
+        f"{error} Without a solution: hour {hours} of {len(clearing.lmp)}; the others stand in the attribute `partial` "
+        "of this error. Phase shifters and angle limits are the first thing to look at."
+    )
+    said.partial = clearing
+    return said
 
 
 def program_of(

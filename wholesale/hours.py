@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wholesale.solve import Infeasible, Program, SolverError
+from wholesale.solve import Program, SolverError
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Changes:
 
 
 def solve_hours(
-    program: Program, changes: Changes, name: str, *, skip_infeasible: bool = False
+    program: Program, changes: Changes, name: str, *, failed: dict[int, SolverError] | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Solve all hours in turn; each starts from the basis of the one before.
 
@@ -56,8 +56,9 @@ def solve_hours(
         T hours.
     name : str
         Name of the system, for messages.
-    skip_infeasible : bool
-        Write NaN for an hour without a feasible point instead of raising.
+    failed : dict, optional
+        Takes the errors by hour, whose numbers become NaN, so that one hour does not cost the others. Without it the
+        first error is raised.
 
     Returns
     -------
@@ -83,12 +84,12 @@ def solve_hours(
             program.change_cost(changes.priced, changes.cost[t])
         try:
             solution = program.solve()
-        except Infeasible as error:
-            if not skip_infeasible:
-                raise Infeasible(f"Hour {t} of system {name!r}: {error}") from error
+        except SolverError as error:
+            said = type(error)(f"Hour {t} of system {name!r}: {error}")
+            if failed is None:
+                raise said from error
+            failed[t] = said
             x[t], dual[t], objective[t] = np.nan, np.nan, np.nan
             continue
-        except SolverError as error:
-            raise type(error)(f"Hour {t} of system {name!r}: {error}") from error
         x[t], dual[t], objective[t] = solution.x, solution.dual, solution.objective
     return x, dual, objective

@@ -126,6 +126,23 @@ class Clearing:
         """
         return self.lmp[:, position(bus, self.buses)]
 
+    def shortages(self, least_mw: float = 1e-3) -> list[str]:
+        """Say where load was not served or injection thrown away.
+
+        Parameters
+        ----------
+        least_mw : float
+            Smaller amounts are rounding, MW.
+
+        Returns
+        -------
+        list of str
+            One sentence with hour, bus and MW each, in order of time; empty in a sound system.
+        """
+        what = ((self.shed, "of load not served"), (self.surplus, "of injection thrown away"))
+        found = [(t, n, mw[t, n], words) for mw, words in what for t, n in np.argwhere(mw > least_mw)]
+        return [f"Hour {t}, bus {self.buses[n]}: {mw:.3f} MW {words}." for t, n, mw, words in sorted(found)]
+
     def rent(self) -> np.ndarray:
         """Congestion rent [T], $ per hour: over all lines, flow x (price at the far end - price at the near end).
 

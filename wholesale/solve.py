@@ -28,7 +28,15 @@ QP_ITERATIONS = 5  # per row and column: the active-set method can cycle, and wo
 
 
 class SolverError(RuntimeError):
-    """HiGHS gave no usable answer; the subclass says why."""
+    """HiGHS gave no usable answer; the subclass says why.
+
+    Attributes
+    ----------
+    partial : object or None
+        What could be solved beside it, e.g. the `Clearing` of the other hours.
+    """
+
+    partial: Any = None
 
 
 class Infeasible(SolverError):

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from wholesale import LOAD_SHAPES, Bid, Line, System, Unit, case, market
+from wholesale.dc_opf import program_of
+from wholesale.hours import Changes, solve_hours
 from wholesale.network import network
+from wholesale.offers import offers
+from wholesale.solve import Infeasible
 
 DC = market("dc-opf")
 # objectives in $ per hour, MATPOWER convention: PYPOWER's rundcopf and other solvers on the same data
@@ -232,3 +236,34 @@ def test_many_hours_are_fast():
     begin = time.process_time()
     DC.clear(system, [Bid("B", rng.uniform(-40, 40, 300))])
     assert (time.process_time() - begin) / 300 < 0.4e-3 * 5  # five times the aim, for busy machines
+
+
+def test_an_hour_without_a_solution_does_not_cost_the_others():
+    """A program whose second hour asks the impossible: the error names it and carries the other hours."""
+    units = (Unit("g", "a", 0.0, 100.0, (0.0, 10.0, 0.0)),)
+    # With two lines side by side the shift alone drives more round the loop than they may carry, whatever is shed.
+    lines = (Line("l", "a", "b", 0.1, shift_deg=60.0, rate_mw=10.0), Line("m", "a", "b", 0.1, rate_mw=10.0))
+    system = System("loop", ("a", "b"), units, lines, np.array([[0.0, 5.0], [0.0, 6.0]]))
+    with pytest.raises(Infeasible, match="hour 0, 1 of 2") as caught:
+        market("dc-opf").clear(system)
+    assert np.isnan(caught.value.partial.lmp).all()
+    # Fine hours keep their numbers beside a broken one.
+    whole = market("dc-opf").clear(case("pjm5"))
+    failed = {}
+    program, model = program_of(case("pjm5"), offers(case("pjm5")), np.zeros(0, int), "matpower", 1e4, slack=False)
+    loads = np.array([case("pjm5").load[0], case("pjm5").load[0] * 10, case("pjm5").load[0]])
+    changes = Changes(program.rows(model.balance), loads, np.zeros(0, int), np.zeros((3, 0)), np.zeros((3, 0)),
+                      np.zeros(0, int), np.zeros((3, 0)))  # fmt: skip
+    _, dual, _ = solve_hours(program, changes, "pjm5", failed=failed)
+    assert list(failed) == [1]
+    np.testing.assert_allclose(dual[[0, 2]][:, program.rows(model.balance)], whole.lmp[[0, 0]], atol=1e-6)
+
+
+def test_shortages_are_sentences():
+    short = market("dc-opf").clear(case("pjm5").over([1.0, 1.6]))
+    said = short.shortages()
+    assert said
+    assert all(sentence.startswith("Hour 1, bus ") for sentence in said)
+    total = sum(float(sentence.split(": ")[1].split(" MW")[0]) for sentence in said)
+    assert total == pytest.approx(short.shed.sum(), abs=0.01)
+    assert market("dc-opf").clear(case("pjm5")).shortages() == []
