@@ -16,7 +16,13 @@ LIBRARIES = ("hmarl", "highspy", "networkx", "numpy", "pandas", "pvlib", "pyarro
 
 
 def describe(
-    resolved: Mapping[str, Any], *, seed: int, replication: int, seconds: float, data_files: Iterable[Path]
+    resolved: Mapping[str, Any],
+    *,
+    seed: int,
+    replication: int,
+    seconds: float,
+    data_files: Iterable[Path],
+    data: Path | None = None,
 ) -> dict[str, Any]:
     """Describe a finished run.
 
@@ -32,6 +38,8 @@ def describe(
         Wall-clock time.
     data_files : iterable of Path
         Data that was read.
+    data : Path, optional
+        Folder of the real data; files below it are named by their path in it.
 
     Returns
     -------
@@ -45,7 +53,7 @@ def describe(
         "versions": {name: _version(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "commit": commit(),
-        "data": {path.name: sha256(path) for path in sorted(data_files)},
+        "data": {_named(path, data): sha256(path) for path in sorted(data_files)},
         "machine": {
             "cpu": _processor(),
             "cores": os.cpu_count(),
@@ -73,6 +81,33 @@ def commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return f"{head}+changes" if changed else head
+
+
+def changed_data(manifest: Mapping[str, Any], data: Path | None) -> list[str]:
+    """Which data files of a finished run read otherwise today.
+
+    Parameters
+    ----------
+    manifest : mapping
+        Of the run.
+    data : Path or None
+        Folder of the real data today; files that are not in it cannot be compared.
+
+    Returns
+    -------
+    list of str
+        Paths below the folder.
+    """
+    if data is None:
+        return []
+    recorded = manifest.get("data") or {}
+    there = {name: data / name for name in recorded if (data / name).is_file()}
+    return [name for name, path in there.items() if sha256(path) != recorded[name]]
+
+
+def _named(path: Path, data: Path | None) -> str:
+    inside = data is not None and path.resolve().is_relative_to(data.resolve())
+    return path.resolve().relative_to(data.resolve()).as_posix() if inside and data is not None else path.name
 
 
 def sha256(path: Path) -> str:

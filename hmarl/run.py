@@ -155,6 +155,13 @@ def run_study(
     ]
     skipped = [] if fresh else [job for job in wanted if storage.finished(job.folder, job.arm.resolved())]
     todo = [job for job in wanted if job not in skipped]
+    for job in skipped:
+        changed = manifest.changed_data(storage.read_json(job.folder / storage.MANIFEST) or {}, data)
+        if changed:
+            raise storage.RunFolderError(
+                f"{job.folder} is finished, but its data has changed since: {', '.join(changed)}; use --fresh to redo "
+                "the study or --out DIR to keep both."
+            )
     # All are checked before the first is touched.
     for job in todo:
         storage.check_folder(job.folder, job.arm.resolved(), fresh=fresh)
@@ -165,7 +172,7 @@ def run_study(
     with Board(len(wanted), console or Console(), quiet=console is None) as board:
         for job in skipped:
             board.end(job.label, "already done")
-        run = _here if jobs == 1 or len(todo) == 1 else _spawned
+        run = _here if jobs == 1 or len(todo) <= 1 else _spawned
         for job, failure in run(todo, simulate, jobs, board):
             board.end(job.label, "failed" if failure else "done")
             if failure:
@@ -211,6 +218,7 @@ def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
             replication=job.arm.replication,
             seconds=time.monotonic() - began,
             data_files=result.data_files,
+            data=job.data,
         )
         storage.store(job.folder, result, about)
     except Exception as error:  # a failing job must not stop the others, whatever it is

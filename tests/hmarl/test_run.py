@@ -74,6 +74,14 @@ def test_another_study_is_refused_before_anything_runs(study, toy, tmp_path):
         run_study(study, arms=["thre"], out=tmp_path, simulate=toy.simulate)
 
 
+def test_nothing_left_to_do(study, toy, tmp_path):
+    first = run_study(study, jobs=2, out=tmp_path, simulate=toy.simulate)
+    again = run_study(study, jobs=2, out=tmp_path, simulate=toy.simulate)
+    assert not again.done
+    assert not again.failures
+    assert set(again.skipped) == set(first.done)
+
+
 def test_a_line_per_job_without_a_terminal(study, toy, tmp_path, capsys):
     run_study(study, arms=["one"], out=tmp_path, console=Console(), simulate=toy.simulate)
     assert "[2/2] one/1: done in" in capsys.readouterr().out

@@ -84,3 +84,17 @@ def test_manifest(tmp_path):
     assert about["data"] == {"homes.csv": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
     assert (about["seed"], about["replication"], about["machine"]["seconds"]) == (3, 7, 1.235)
     assert about["versions"]["numpy"] == np.__version__
+
+
+def test_changed_data_is_noticed(tmp_path):
+    folder = tmp_path / "data" / "homes"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text("one")
+    about = manifest.describe(
+        {}, seed=0, replication=1, seconds=1.0, data_files=[folder / "a.csv"], data=tmp_path / "data"
+    )
+    assert list(about["data"]) == ["homes/a.csv"]
+    assert manifest.changed_data(about, tmp_path / "data") == []
+    (folder / "a.csv").write_text("two")
+    assert manifest.changed_data(about, tmp_path / "data") == ["homes/a.csv"]
+    assert manifest.changed_data(about, tmp_path / "elsewhere") == manifest.changed_data(about, None) == []
