@@ -249,7 +249,7 @@ def _wholesale(
 
 def _check_served(name: str, clearing: Clearing, at: int, bus: str) -> None:
     """Refuse a clearing that could not serve the communities: what they consumed would not exist."""
-    missing = clearing.shed[:, at] - clearing.load[:, at]
+    missing = clearing.shed[:, at] - np.maximum(clearing.load[:, at], 0.0)
     if (missing > 1e-6).any():
         step = int(np.argmax(missing))
         raise LedgerError(

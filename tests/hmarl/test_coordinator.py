@@ -198,3 +198,20 @@ def test_damping_does_not_make_rest():
 def test_replicas_that_the_system_cannot_serve_are_refused():
     with pytest.raises(ValueError, match=r"Lower wholesale\.replication"):
         next(iter(Coordinator(world("regulated", **{"wholesale.replication": 2_000_000}))))
+
+
+@pytest.mark.parametrize("market", ["merit-order", "price-series", "unit-commitment"])
+def test_every_market_settles(market, tmp_path):
+    """Ledger, prices and profit hold in every wholesale world, with blocks in an order book below."""
+    wholesale = {"name": market, "case": "pjm5", "bus": "B", "replication": 100}
+    if market == "price-series":
+        hours = pd.date_range("2012-06-25", periods=24 * 20, freq="h", name="timestamp")
+        frame = pd.DataFrame({"price": 20.0 + np.arange(len(hours)) % 24}, index=hours)
+        frame.to_csv(tmp_path / "prices.csv")
+        wholesale["path"] = str(tmp_path / "prices.csv")
+    changes = {"wholesale": wholesale, "auction": "cda", "game.dispatch": "contingent"}
+    it = next(iter(Coordinator(world("mark-up", **changes))))
+    assert int(np.abs(it.settled.ledger.nano.sum(axis=1)).max()) == 0
+    assert np.isfinite(it.settled.lmp).all()
+    if market == "price-series":
+        np.testing.assert_allclose(it.settled.lmp, np.tile(20.0 + np.arange(24), (4, 1)))
