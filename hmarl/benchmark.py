@@ -44,7 +44,7 @@ def community_optimum(game: Game, days: Tensor, tariff: Tariff) -> NDArray[np.fl
     """
     from aggregator.portfolio import BestResponse  # noqa: PLC0415  pyomo is slow to import
 
-    prices = tariff[days] if tariff.sell.dim() > 1 else tariff.over(len(days))
+    prices = tariff.on(days)
     pooled = not isinstance(game.auction, NoAuction)
     fee = float(prices.fee_price.min())
     homes = picture(game, days, pooled=pooled, fee=fee)

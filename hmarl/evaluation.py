@@ -99,19 +99,17 @@ def play(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Te
     Played
         Step outcomes [D, T, N].
     """
-    prices = tariff[days] if tariff.sell.dim() > 1 else tariff.over(len(days))
+    prices = tariff.on(days)
     if game.terminates or len(days) <= 1:
         outcome, stored = _play(game, learner, days, prices, arrival[days], None)
         return Played(days, prices, outcome, stored)
     parts, carried = [], None
-    for i in range(len(days)):
+    for i, goes_on in enumerate([False, *follows(days)]):
         one = days[i : i + 1]
-        carried = carried if i and follows(days)[i - 1] else None
-        part = _play(game, learner, one, prices[i : i + 1], arrival[one], carried)
-        carried = part[1][:, -1]
-        parts.append(part)
-    outcome = Outcome(*(torch.cat([getattr(p[0], f.name) for p in parts]) for f in fields(Outcome)))
-    return Played(days, prices, outcome, torch.cat([p[1] for p in parts]))
+        outcome, stored = _play(game, learner, one, prices[i : i + 1], arrival[one], carried if goes_on else None)
+        carried = stored[:, -1]
+        parts.append(Played(one, prices[i : i + 1], outcome, stored))
+    return merged(parts)
 
 
 def merged(parts: Sequence[Played]) -> Played:
@@ -174,16 +172,16 @@ def lane_costs(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arriv
     Tensor [K] $
         Cost of the community per day, wear included.
     """
-    prices = tariff[days] if tariff.sell.dim() > 1 else tariff.over(len(days))
+    prices = tariff.on(days)
     if game.terminates:
         rows = torch.arange(len(days)).repeat(lanes)
         outcome, _ = _play(game, learner, days[rows], prices[rows], arrival[days[rows]], None)
         return outcome.cost.sum((-1, -2)).reshape(lanes, -1).mean(1)
     total, carried = torch.zeros(lanes, dtype=torch.float64), None
-    for i in range(len(days)):
+    for i, goes_on in enumerate([False, *follows(days)]):
         rows = torch.full((lanes,), i)
-        carried = carried if i and follows(days)[i - 1] else None
-        outcome, stored = _play(game, learner, days[rows], prices[rows], arrival[days[rows]], carried)
+        begin = carried if goes_on else None
+        outcome, stored = _play(game, learner, days[rows], prices[rows], arrival[days[rows]], begin)
         total, carried = total + outcome.cost.sum((-1, -2)), stored[:, -1]
     return total / len(days)
 

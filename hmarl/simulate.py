@@ -18,6 +18,7 @@ from hmarl.benchmark import community_optimum, no_battery, tuned_rule
 from hmarl.coordinator import Coordinator, Iterate
 from hmarl.evaluation import merged, play
 from hmarl.policies.base import Learner
+from hmarl.policies.rule_based import RuleBased
 from hmarl.settlement import Settled, settle_days
 from hmarl.tables import agents_table, iterations_table, steps_table, tariffs_table, trades_table, training_table
 from hmarl.world import World, build
@@ -88,7 +89,7 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
     settled, rows, held_out = _all_days(world, learner, last)
     cost = settled.played.cost.numpy()[rows]
     report("yardsticks", 0.95)
-    yardsticks = _yardsticks(world, last, cost)
+    yardsticks = _yardsticks(world, last, learner, cost)
     frames = {
         "iterations": iterations_table(iterates),
         "tariffs": tariffs_table(iterates),
@@ -127,7 +128,7 @@ def _not_served(world: World, settled: Settled) -> float:
     return 0.0 if settled.real_time is None else float(settled.real_time.shed.sum()) * world.meter.step_hours
 
 
-def _yardsticks(world: World, last: Iterate, cost: NDArray[np.float64]) -> dict[str, float]:
+def _yardsticks(world: World, last: Iterate, learner: Learner, cost: NDArray[np.float64]) -> dict[str, float]:
     """Costs of the community on judged days at the arm's final tariff, $ a day, wear included."""
     days, tariff = world.judged, last.tariff
     optimum = community_optimum(world.game, days, tariff)
@@ -139,7 +140,9 @@ def _yardsticks(world: World, last: Iterate, cost: NDArray[np.float64]) -> dict[
             f"Arm {world.arm.name}, seed {world.seed}: day {int(days[worst])} costs the community {cost[worst]:.6f} $, "
             f"less than its perfect-foresight optimum {optimum[worst]:.6f} $; please report this as a fault."
         )
-    rule = tuned_rule(world.ground, world.spec.clusters, tariff, world.seed)
+    # Followers that are the rule have been tuned at this tariff already.
+    same = world.policy == RuleBased()
+    rule = learner if same else tuned_rule(world.ground, world.spec.clusters, tariff, world.seed)
     return {
         "no_battery": float(no_battery(world.game, days, tariff, world.arrival).cost.mean()),
         "tuned_rule": float(play(world.game, rule, days, tariff, world.arrival).cost.mean()),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta, timezone
-from zoneinfo import ZoneInfo
+from datetime import timezone
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from hmarl.coordinator import Iterate
 from hmarl.settlement import Settled
 from hmarl.world import World
+from retail.data import standard_offset
 
 NANO = 1e-9
 
@@ -34,10 +34,7 @@ def timestamps(world: World, days: NDArray[np.int64]) -> pd.DatetimeIndex:
     """
     c = world.game.community
     clock = pd.DatetimeIndex(c.clock.reshape(c.days, c.steps)[days].reshape(-1))
-    zone = ZoneInfo(c.zone)
-    year = clock[0].year
-    offsets = [pd.Timestamp(year=year, month=m, day=1, tz=zone).utcoffset() or timedelta(0) for m in (1, 7)]
-    return clock.tz_localize(timezone(min(offsets)))
+    return clock.tz_localize(timezone(standard_offset(c.zone, clock[0].year)))
 
 
 def iterations_table(iterates: Sequence[Iterate]) -> pd.DataFrame:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hmarl.evaluation import lane_costs, look, play
-from hmarl.policies.apg import APGLearner
-from hmarl.policies.base import Learner, Rollout
-from hmarl.policies.rule_based import RuleTrader
+from hmarl.policies.base import Descending, Learner, Rollout, Tunable
 from retail.game import Game
 from retail.observation import Features
 from retail.tariff import Tariff
@@ -92,7 +91,7 @@ def train(
         If rewards or losses stop being numbers.
     """
     if learner.training == "tune":
-        return [_tune(learner, ground, tariff)] if isinstance(learner, RuleTrader) else []
+        return [_tune(cast("Tunable", learner), ground, tariff)]
     if learner.training == "none" or episodes <= 0:
         return []
     rows: list[Row] = []
@@ -101,9 +100,9 @@ def train(
     for k in range(updates):
         days, played = _draw(ground.days, batch_days, rng), done + (k + 1) * batch_days
         row: Row = {"episode": played}
-        if isinstance(learner, APGLearner):
-            prices = tariff[days] if tariff.sell.dim() > 1 else tariff
-            row |= learner.descend(ground.game.reset(days, prices, ground.arrival[days]), played / max(budget, 1))
+        if learner.training == "gradient":
+            state = ground.game.reset(days, tariff.on(days), ground.arrival[days])
+            row |= cast("Descending", learner).descend(state, played / max(budget, 1))
         else:
             rollout, carried = collect(learner, ground, tariff, days, carried)
             row |= {"reward_per_day": float(rollout.reward.sum(0).mean())}
@@ -149,8 +148,7 @@ def collect(
         Where the stores ended, under ``carry`` only.
     """
     game = ground.game
-    prices = tariff[days] if tariff.sell.dim() > 1 else tariff
-    state = game.reset(days, prices, ground.arrival[days], stored)
+    state = game.reset(days, tariff.on(days), ground.arrival[days], stored)
     features, actions, rewards = [], [], []
     for _ in range(game.community.steps):
         seen = look(game, learner, state)
@@ -172,8 +170,8 @@ def _draw(days: Tensor, count: int, rng: np.random.Generator) -> Tensor:
     return days[torch.from_numpy(order)]
 
 
-def _tune(learner: RuleTrader, ground: Ground, tariff: Tariff, rows_at_once: int = 4096) -> Row:
-    """Try all candidates of the rule at once, as rows of one batch."""
+def _tune(learner: Tunable, ground: Ground, tariff: Tariff, rows_at_once: int = 4096) -> Row:
+    """Try all candidates at once, as rows of one batch."""
     candidates, days = torch.tensor(learner.candidates, dtype=torch.float64), ground.days
     costs = []
     # Under ``carry`` days follow each other, so a batch holds one row for each candidate, not one for each day too.

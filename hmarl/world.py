@@ -165,7 +165,7 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
 
 def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, Profiles]:
     calendar, homes = arm.calendar, arm.community
-    step = {96: 15, 48: 30, 24: 60}[calendar.steps]
+    step = 24 * 60 // calendar.steps
     window = Window(calendar.first, calendar.warm_up + calendar.days, step, calendar.zone)
     profiles = homes.source.make().read(window, data, seed)
     count, store = len(profiles.names), homes.store

@@ -78,9 +78,8 @@ class RetailEnv(ParallelEnv):
         row = int(self._rng.integers(len(self.days)))
         day = self.days[row] if not options else int(options.get("day", self.days[row]))
         arrival = torch.from_numpy(self._rng.random((1, c.steps, c.prosumers)).argsort(-1))
-        many = self.tariff.sell.dim() > 1
-        tariff = self.tariff[day : day + 1] if many else self.tariff.over(1)
-        self._state = self.game.reset(torch.tensor([day]), tariff, arrival)
+        days = torch.tensor([day])
+        self._state = self.game.reset(days, self.tariff.on(days), arrival)
         self.agents = self.possible_agents[:]
         return self._observe(self._state), {a: {} for a in self.agents}
 

@@ -151,6 +151,21 @@ class Tariff:
         shape = (days, self.steps)
         return Tariff(*(p.expand(shape).contiguous() for p in self._parts()))
 
+    def on(self, days: Tensor) -> Tariff:
+        """Prices of some days.
+
+        Parameters
+        ----------
+        days : Tensor [B] int64
+            Rows of a tariff with a day axis; a tariff without one is the same on every day.
+
+        Returns
+        -------
+        Tariff
+            With parts [B, T].
+        """
+        return self[days] if self.sell.dim() > 1 else self.over(len(days))
+
     def __getitem__(self, index: Any) -> Tariff:
         """Select days (or scenarios) along the leading axis."""
         return Tariff(*(p[index] for p in self._parts()))

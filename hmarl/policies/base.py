@@ -148,6 +148,57 @@ class Learner(Protocol):
         ...
 
 
+class Tunable(Learner, Protocol):
+    """A learner with ``training = "tune"``: a few numbers, searched on training days.
+
+    Attributes
+    ----------
+    candidates : list of tuple of float
+        All combinations to try.
+    numbers : Tensor [K, k]
+        In use, one row for each row of a batch, or one for all.
+    """
+
+    candidates: list[tuple[float, ...]]
+    numbers: Tensor
+
+    def choose(self, cost: Tensor) -> Mapping[str, float]:
+        """Take the best candidate.
+
+        Parameters
+        ----------
+        cost : Tensor [K] $
+            Cost of each candidate on training days.
+
+        Returns
+        -------
+        mapping of str to float
+            What was chosen, for the training log.
+        """
+        ...
+
+
+class Descending(Learner, Protocol):
+    """A learner with ``training = "gradient"``: it follows the game's own derivative."""
+
+    def descend(self, state: State, progress: float) -> Mapping[str, float]:
+        """Play a batch of days and follow its cost back to the weights.
+
+        Parameters
+        ----------
+        state : State
+            Before the first step of B days.
+        progress : float
+            Share of the training budget used, 0..1.
+
+        Returns
+        -------
+        mapping of str to float
+            Scalars for the training log.
+        """
+        ...
+
+
 class Policy(Protocol):
     """A frozen dataclass of hyper-parameters."""
 

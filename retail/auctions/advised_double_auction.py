@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from retail.auctions.chunks import in_chunks
 from retail.auctions.double_auction import DoubleAuction
+from retail.auctions.price_taking import PriceTaking
 from retail.auctions.pro_rata import check_size, volume
 from retail.auctions.supply_demand_ratio import SupplyDemandRatio
 from retail.orders import NANO_PER_TICK_WH, Orders, Trades
 
 
 @dataclass(frozen=True)
-class AdvisedDoubleAuction:
+class AdvisedDoubleAuction(PriceTaking):
     """A price adviser publishes ISP and IBP; buyers bid the IBP, sellers ask the ISP, and the double auction clears.
 
     ISP, the internal selling price, is that of `sdr`; IBP, the internal buying price, is the blend of ISP and buy price
@@ -33,39 +32,10 @@ class AdvisedDoubleAuction:
     Source: MAPDES (dairy farms), price adviser and double auction; how orders follow from ISP and IBP is our choice
     """
 
-    price_taking: ClassVar[bool] = True
     floor: int = 1
 
     def __post_init__(self) -> None:
         SupplyDemandRatio(self.floor)
-
-    def clear(
-        self, orders: Orders, buy: Tensor, sell: Tensor, arrival: Tensor | None = None, pairs: bool = False
-    ) -> Trades:
-        """Clear one period.
-
-        Parameters
-        ----------
-        orders : Orders [..., N]
-            Quantities in Wh (+ buy), less than 2^31 Wh in a book; ticks are not looked at.
-        buy, sell : Tensor [...] int64 ticks
-            Outside options; ``sell`` at least 0. A network fee is taken off ``buy`` by the caller.
-        arrival : Tensor [..., N] int64, optional
-            Permutation of 0..N-1: who is served first. By position when absent.
-        pairs : bool
-            Also return the matched pairs.
-
-        Returns
-        -------
-        Trades
-            Energy in Wh and cash in nano-currency, each summing to exactly 0.
-
-        Raises
-        ------
-        AuctionError
-            If a feed-in price is negative, or the orders are too many or too large for int64.
-        """
-        return in_chunks(self._clear, orders, buy, sell, arrival, pairs)
 
     def _clear(self, orders: Orders, buy: Tensor, sell: Tensor, arrival: Tensor | None, pairs: bool) -> Trades:
         check_size(orders, buy, sell)

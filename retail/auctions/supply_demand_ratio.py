@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from retail.auctions.chunks import in_chunks
 from retail.auctions.limits import AuctionError
+from retail.auctions.price_taking import PriceTaking
 from retail.auctions.pro_rata import Volume, check_size, clear_at, volume
 from retail.orders import NANO_PER_TICK_WH, Orders, Trades
 
 
 @dataclass(frozen=True)
-class SupplyDemandRatio:
+class SupplyDemandRatio(PriceTaking):
     """One internal price from the ratio x of supply to demand, hyperbolic; the long side is served in proportion.
 
     With buy price b and feed-in price s, peers trade at ``b s / ((b - s) x + s)`` for x <= 1 and at s for x > 1,
@@ -33,40 +32,11 @@ class SupplyDemandRatio:
     peer-to-peer prosumers (2017), doi:10.1109/TPWRS.2017.2649558
     """
 
-    price_taking: ClassVar[bool] = True
     floor: int = 1
 
     def __post_init__(self) -> None:
         if self.floor < 1:
             raise ValueError(f"floor is {self.floor} ticks; it must be >= 1")
-
-    def clear(
-        self, orders: Orders, buy: Tensor, sell: Tensor, arrival: Tensor | None = None, pairs: bool = False
-    ) -> Trades:
-        """Clear one period.
-
-        Parameters
-        ----------
-        orders : Orders [..., N]
-            Quantities in Wh (+ buy), less than 2^31 Wh in a book; ticks are not looked at.
-        buy, sell : Tensor [...] int64 ticks
-            Outside options; ``sell`` at least 0. A network fee is taken off ``buy`` by the caller.
-        arrival : Tensor [..., N] int64, optional
-            Permutation of 0..N-1: where the last Wh of a share goes. By position when absent.
-        pairs : bool
-            Also return who traded with whom.
-
-        Returns
-        -------
-        Trades
-            Energy in Wh and cash in nano-currency, each summing to exactly 0.
-
-        Raises
-        ------
-        AuctionError
-            If a feed-in price is negative, or the orders are too many or too large for int64.
-        """
-        return in_chunks(self._clear, orders, buy, sell, arrival, pairs)
 
     def _clear(self, orders: Orders, buy: Tensor, sell: Tensor, arrival: Tensor | None, pairs: bool) -> Trades:
         check_size(orders, buy, sell)

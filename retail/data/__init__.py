@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,25 @@ class Window:
         first = np.datetime64(self.start, "m")
         steps = self.days * 24 * 60 // self.step_minutes
         return first + np.arange(steps) * np.timedelta64(self.step_minutes, "m")
+
+
+def standard_offset(zone: str, year: int) -> timedelta:
+    """Offset of a zone's standard time, at which every day has 24 h.
+
+    Parameters
+    ----------
+    zone : str
+        IANA time zone.
+    year : int
+        In which daylight saving is looked for.
+
+    Returns
+    -------
+    timedelta
+        To UTC, the smaller of January's and July's.
+    """
+    offsets = (datetime(year, month, 1, tzinfo=ZoneInfo(zone)).utcoffset() for month in (1, 7))
+    return min(offset or timedelta(0) for offset in offsets)
 
 
 @dataclass(frozen=True)
@@ -112,4 +132,4 @@ class Source(Protocol):
         ...
 
 
-__all__ = ["DataError", "DataMissing", "Profiles", "Source", "Window"]
+__all__ = ["DataError", "DataMissing", "Profiles", "Source", "Window", "standard_offset"]

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from retail.data import Window
+from retail.data import Window, standard_offset
 
 
 def _standard_time(window: Window) -> pd.DatetimeIndex:
     """Middle of each step in UTC; the clock is read as standard time, so every day has 24 h."""
-    zone = ZoneInfo(window.zone)
-    offsets = []
-    for month in (1, 7):
-        offset = pd.Timestamp(year=window.start.year, month=month, day=1, tz=zone).utcoffset()
-        offsets.append(offset if offset is not None else pd.Timedelta(0))
     middle = pd.DatetimeIndex(window.clock) + pd.Timedelta(minutes=window.step_minutes / 2)
-    return (middle - min(offsets)).tz_localize("UTC")
+    return (middle - standard_offset(window.zone, window.start.year)).tz_localize("UTC")
 
 
 def clear_sky(window: Window, latitude: float, longitude: float, azimuth: NDArray[np.float64]) -> NDArray[np.float64]:
