@@ -187,3 +187,26 @@ def clip_per_group(parameters: list[Tensor], limit: float) -> None:
     scale = (limit / norm.clamp(min=1e-12)).clamp(max=1.0)
     for g in grads:
         g.mul_(scale.reshape(-1, *[1] * (g.dim() - 1)))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, first: float, final: float, progress: float) -> float:
+    """Set a learning rate that falls linearly over the budget.
+
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+        All its groups get the rate.
+    first, final : float
+        At progress 0 and from progress 1 on.
+    progress : float
+        Share of the training budget used, at least 0.
+
+    Returns
+    -------
+    float
+        The rate, no unit.
+    """
+    rate = first + (final - first) * min(progress, 1.0)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    return rate

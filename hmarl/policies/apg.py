@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group
+from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group, set_rate
 from hmarl.policies.base import Rollout, Seen, Spec, Training
+from hmarl.scaling import Standard
 from retail.observation import Features
 from retail.state import State
 from retail.streams import torch_stream
@@ -89,8 +90,8 @@ class APGLearner:
         weights = torch_stream(spec.seed, "weights")
         self.actor = StackedMLP(count, spec.common, spec.personal, (*policy.hidden, 1), weights, last=0.01)
         self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=policy.learning_rate, eps=1e-5, fused=True)
-        self.mean = Features(torch.zeros(spec.common), torch.zeros(spec.personal))
-        self.scale: Features | None = None
+        self.standard = Standard.unscaled(spec.common, spec.personal)
+        self.measured = False
 
     def act(self, seen: Seen, explore: bool) -> Tensor:
         """Act without exploration.
@@ -111,9 +112,7 @@ class APGLearner:
             return self._action(seen.features)
 
     def _action(self, features: Features) -> Tensor:
-        scale = self.scale or Features(torch.ones_like(self.mean.common), torch.ones_like(self.mean.personal))
-        parts = zip(features, self.mean, scale, strict=True)
-        common, personal = (((x - mean) / s).clamp(-5, 5) for x, mean, s in parts)
+        common, personal = self.standard(features)
         action = torch.zeros(*personal.shape[:2], 1)
         if not len(self.groups.agents):
             return action
@@ -136,10 +135,8 @@ class APGLearner:
             Cost of the community ($ a day), gradient norm before clipping, learning rate.
         """
         p, game = self.policy, self.game
-        rate = p.learning_rate + (p.final_learning_rate - p.learning_rate) * min(progress, 1.0)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        if self.scale is None:
+        rate = set_rate(self.optimizer, p.learning_rate, p.final_learning_rate, progress)
+        if not self.measured:
             self._calibrate(state)
         total = torch.zeros(len(state.days), dtype=torch.float64)
         while state.step < game.community.steps:
@@ -166,9 +163,7 @@ class APGLearner:
                 shown.append(features)
                 state, _ = self.game.step(state, self._action(features))
         common, personal = (torch.cat(part) for part in zip(*shown, strict=True))
-        rows = (common, personal[:, self.groups.agents].flatten(0, 1))
-        self.mean = Features(*(x.mean(0) for x in rows))
-        self.scale = Features(*(x.std(0).clamp(min=1e-3) for x in rows))
+        self.standard, self.measured = Standard.of(common, personal[:, self.groups.agents].flatten(0, 1)), True
 
     def learn(self, rollout: Rollout, progress: float) -> Mapping[str, float]:
         """Not used: this learner follows the game's own derivative; rewards ($) are ignored."""
@@ -176,9 +171,8 @@ class APGLearner:
 
     def state(self) -> dict[str, Any]:
         """Weights, optimiser and scales."""
-        scale = None if self.scale is None else tuple(self.scale)
         parts = {"actor": self.actor.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return parts | {"mean": tuple(self.mean), "scale": scale}
+        return parts | {"standard": self.standard.state(), "measured": self.measured}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a state.
@@ -190,5 +184,4 @@ class APGLearner:
         """
         self.actor.load_state_dict(state["actor"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.mean = Features(*state["mean"])
-        self.scale = None if state["scale"] is None else Features(*state["scale"])
+        self.standard, self.measured = Standard.load(state["standard"]), state["measured"]

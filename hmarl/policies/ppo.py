@@ -9,8 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group
+from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group, set_rate
 from hmarl.policies.base import Rollout, Seen, Spec, Training
+from hmarl.scaling import Standard
 from retail.observation import Features
 from retail.streams import torch_stream
 
@@ -152,8 +153,7 @@ class PPOLearner:
         # Fused Adam is the same arithmetic with less overhead for many small tensors.
         self.optimizer = torch.optim.Adam(self.parameters, lr=policy.learning_rate, eps=1e-5, fused=True)
         self.noise = torch_stream(spec.seed, "exploration")
-        self.mean = Features(torch.zeros(spec.common), torch.zeros(spec.personal))
-        self.scale = Features(torch.ones(spec.common), torch.ones(spec.personal))
+        self.standard = Standard.unscaled(spec.common, spec.personal)
         self.reward_scale = torch.zeros(())
 
     def act(self, seen: Seen, explore: bool) -> Tensor:
@@ -176,7 +176,7 @@ class PPOLearner:
         if not len(self.groups.agents):
             return action
         with torch.no_grad():
-            common, personal = self._normal(seen.features)
+            common, personal = self.standard(seen.features)
             mean = self.groups.scatter(self.actor(common, self.groups.gather(personal)))
             if explore:
                 std = self.groups.scatter(self.log_std.exp().expand(-1, 1, self.groups.members.shape[1], -1))
@@ -202,9 +202,7 @@ class PPOLearner:
         if not len(self.groups.agents):
             return {}
         p = self.policy
-        rate = p.learning_rate + (p.final_learning_rate - p.learning_rate) * min(progress, 1.0)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        rate = set_rate(self.optimizer, p.learning_rate, p.final_learning_rate, progress)
         if float(self.reward_scale) == 0:
             self._calibrate(rollout)
         data = self._prepare(rollout)
@@ -224,15 +222,9 @@ class PPOLearner:
     def _calibrate(self, rollout: Rollout) -> None:
         """Fix the scales of observation and reward from the first rollout (training days only)."""
         common, personal = (part[:-1] for part in rollout.features)
-        shown = (common.flatten(0, 1), personal[..., self.groups.agents, :].flatten(0, 2))
-        self.mean = Features(*(x.mean(0) for x in shown))
-        self.scale = Features(*(x.std(0).clamp(min=1e-3) for x in shown))
+        self.standard = Standard.of(common.flatten(0, 1), personal[..., self.groups.agents, :].flatten(0, 2))
         day = rollout.reward[..., self.groups.agents].flip(0).cumsum(0)
         self.reward_scale = day.std().clamp(min=1e-6)
-
-    def _normal(self, features: Features) -> Features:
-        scaled = zip(features, self.mean, self.scale, strict=True)
-        return Features(*(((x - mean) / scale).clamp(-5, 5) for x, mean, scale in scaled))
 
     def _central(self, features: Features) -> Tensor:
         """Common input of the critic, [R, C]; pooled: with the mean of the personal features of all prosumers."""
@@ -244,7 +236,7 @@ class PPOLearner:
         """Advantages and returns; personal things as [G, rows, K, ...], common ones as [1, rows, ...]."""
         g = self.groups
         steps, batch, agents = rollout.reward.shape
-        rows = self._normal(Features(*(part.flatten(0, 1) for part in rollout.features)))
+        rows = self.standard(Features(*(part.flatten(0, 1) for part in rollout.features)))
         personal, central = g.gather(rows.personal), self._central(rows)
         with torch.no_grad():
             value = g.scatter(self.critic(central, personal))[..., 0].reshape(steps + 1, batch, -1)
@@ -319,8 +311,7 @@ class PPOLearner:
             "log_std": self.log_std.detach().clone(),
             "optimizer": self.optimizer.state_dict(),
             "noise": self.noise.get_state(),
-            "mean": tuple(self.mean),
-            "scale": tuple(self.scale),
+            "standard": self.standard.state(),
             "reward_scale": self.reward_scale,
         }
 
@@ -338,5 +329,5 @@ class PPOLearner:
             self.log_std.copy_(state["log_std"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.noise.set_state(state["noise"])
-        self.mean, self.scale = Features(*state["mean"]), Features(*state["scale"])
+        self.standard = Standard.load(state["standard"])
         self.reward_scale = state["reward_scale"]

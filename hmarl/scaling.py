@@ -1,0 +1,89 @@
+"""Observations brought to mean 0 and spread 1 by constants of the first training batch, frozen from then on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from retail.observation import Features
+
+LIMIT = 5.0
+"""Scaled features are cut to [-5, 5]."""
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Constants of a learner's observation.
+
+    Attributes
+    ----------
+    mean, scale : Features
+        Common [C] and personal [P], float32; no unit.
+    """
+
+    mean: Features
+    scale: Features
+
+    @classmethod
+    def unscaled(cls, common: int, personal: int) -> Standard:
+        """Leave features as they are.
+
+        Parameters
+        ----------
+        common, personal : int
+            Numbers of features C and P.
+
+        Returns
+        -------
+        Standard
+            Mean 0 and scale 1.
+        """
+        zeros = Features(torch.zeros(common), torch.zeros(personal))
+        return cls(zeros, Features(torch.ones(common), torch.ones(personal)))
+
+    @classmethod
+    def of(cls, common: Tensor, personal: Tensor) -> Standard:
+        """Measure a batch of training days.
+
+        Parameters
+        ----------
+        common : Tensor [R, C]
+            Features that all prosumers share.
+        personal : Tensor [R', P]
+            Features of the prosumers that learn.
+
+        Returns
+        -------
+        Standard
+            Spreads are at least 1e-3.
+        """
+        rows = (common, personal)
+        return cls(Features(*(x.mean(0) for x in rows)), Features(*(x.std(0).clamp(min=1e-3) for x in rows)))
+
+    def __call__(self, features: Features) -> Features:
+        """Scale features and cut them to [-5, 5]."""
+        parts = zip(features, self.mean, self.scale, strict=True)
+        return Features(*(((x - mean) / scale).clamp(-LIMIT, LIMIT) for x, mean, scale in parts))
+
+    def state(self) -> dict[str, Any]:
+        """Plain tensors for a checkpoint."""
+        return {"mean": tuple(self.mean), "scale": tuple(self.scale)}
+
+    @classmethod
+    def load(cls, state: dict[str, Any]) -> Standard:
+        """Take over constants.
+
+        Parameters
+        ----------
+        state : dict
+            From ``state``.
+
+        Returns
+        -------
+        Standard
+            Equal constants.
+        """
+        return cls(Features(*state["mean"]), Features(*state["scale"]))
