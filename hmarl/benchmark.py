@@ -86,7 +86,7 @@ def tuned_rule(ground: Ground, clusters: Tensor, tariff: Tariff, seed: int) -> L
     Learner
         Ready to play.
     """
-    learner = RuleBased().start(Spec(ground.game, clusters, seed))
+    learner = RuleBased().start(Spec.of(ground.game, clusters, seed))
     train(learner, ground, tariff, 1, stream(seed, "tuning"))
     return learner
 

@@ -193,7 +193,8 @@ def _play(
     outcomes, after = [], []
     with torch.no_grad():
         for _ in range(game.community.steps):
-            state, outcome = game.step(state, learner.act(look(game, learner, state), explore=False))
+            action = learner.act(look(game, learner, state), explore=False)
+            state, outcome = game.step(state, action, learner.heads)
             outcomes.append(outcome)
             after.append(state.stored)
     stacked = (torch.stack([getattr(o, f.name) for o in outcomes], 1) for f in fields(Outcome))

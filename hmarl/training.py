@@ -153,7 +153,7 @@ def collect(
     for _ in range(game.community.steps):
         seen = look(game, learner, state)
         action = learner.act(seen, explore=True)
-        state, outcome = game.step(state, action)
+        state, outcome = game.step(state, action, learner.heads)
         features.append(seen.features)
         actions.append(action)
         rewards.append(outcome.reward.to(torch.float32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -13,14 +14,15 @@ from retail.auctions.none import NoAuction
 from retail.blocks import Terms, block_orders, moved, usual_terms
 from retail.community import Community
 from retail.devices import at_meter, feasible_range, self_consumption, wear
+from retail.heads import BLOCK_HEADS, Asked, asked_terms, named
 from retail.observation import Features, Observer, Public
 from retail.orders import NANO_PER_TICK_WH, Orders, Trades, position_orders
-from retail.settlement import matched_worth, matching_gain, tariff_bill
+from retail.reward import Reward, step_reward
+from retail.settlement import matched_worth, tariff_bill
 from retail.state import Outcome, Outlook, State
+from retail.storage_end import StorageEnd, end_of_day
 from retail.tariff import TICKS_PER_UNIT, Tariff
 
-StorageEnd = Literal["restore", "value", "carry"]
-Reward = Literal["own", "community", "difference"]
 Action = Literal["residual", "raw"]
 Dispatch = Literal["committed", "contingent"]
 NANO = 1_000_000_000
@@ -67,11 +69,8 @@ class Game:
 
     Notes
     -----
-    Action [B, N, A]: battery power in units of the rating, then (A = 2) the limit price from the feed-in price (-1) to
-    the buy price (+1). With A = 1 limit prices are truthful: buyers bid the buy price, sellers ask the feed-in price.
-    Under ``contingent`` three more heads (A = 5) in [-1, 1] set the blocks: share of the possible draw that is offered,
-    share of the possible fill that is bid for, and value of stored energy between feed-in price and the day's highest
-    buy price; without them (A <= 2) each home keeps its reserve, offers the rest and values energy at its refill cost.
+    An action [B, N, A] has one column in [-1, 1] for each head that a policy decides (``retail.heads``); what it leaves
+    out follows a rule of the game: no correction of self-consumption, truthful limit prices, own terms of blocks.
     Every action is feasible after projection. Source: MB-A3C3 (Sanayha and Vateekul), eqs. (1) to (3).
     """
 
@@ -92,14 +91,15 @@ class Game:
                 "game.dispatch 'contingent' posts blocks with limit prices, which auction "
                 f"{type(self.auction).__name__} ignores; choose da, cda or none, or dispatch committed."
             )
-        object.__setattr__(self, "_observer", Observer(self.community, self.public, self.scale_days))
-        object.__setattr__(self, "_fixed", self.community.daily(self.community.fixed))
 
-    @property
+    @cached_property
     def observer(self) -> Observer:
         """Builder of observations."""
-        observer: Observer = self.__dict__["_observer"]
-        return observer
+        return Observer(self.community, self.public, self.scale_days)
+
+    @cached_property
+    def _fixed(self) -> Tensor:
+        return self.community.daily(self.community.fixed)
 
     @property
     def observation_names(self) -> tuple[str, ...]:
@@ -111,10 +111,19 @@ class Game:
         """Whether the end of a day ends the task (terminated) or only cuts it (truncated, ``carry``)."""
         return self.storage_end != "carry"
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of all heads of an action, in order."""
+        return ("battery", "price", *(BLOCK_HEADS if self.dispatch == "contingent" else ()))
+
+    def controls(self, heads: tuple[str, ...]) -> Tensor:
+        """Who can move anything with a head, Tensor [N, A] bool for A of ``heads``; a price moves something for all."""
+        store = self.community.battery.has
+        return torch.stack([torch.ones_like(store) if h == "price" else store for h in heads], -1)
+
     def fixed(self, state: State) -> Tensor:
         """Inflexible net load of the step, Tensor [B, N] kWh."""
-        table: Tensor = self.__dict__["_fixed"]
-        return table[state.days, state.step]
+        return self._fixed[state.days, state.step]
 
     def reset(
         self,
@@ -194,15 +203,15 @@ class Game:
         over = state.step >= self.community.steps
         return self.observer.look(state, torch.zeros_like(state.stored) if over else self.fixed(state))
 
-    def intended(self, state: State, action: Tensor) -> Tensor:
-        """Store change that an action asks for, before projection.
+    def intended(self, state: State, power: Tensor) -> Tensor:
+        """Store change that a battery head asks for, before projection.
 
         Parameters
         ----------
         state : State
             Of B days.
-        action : Tensor [B, N, A]
-            First head: battery.
+        power : Tensor [B, N]
+            Battery head, in units of the rating.
 
         Returns
         -------
@@ -210,8 +219,8 @@ class Game:
             Store side, + charges.
         """
         battery, hours = self.community.battery, self.community.step_hours
-        head = action[..., 0].to(torch.float64)
-        moved = torch.where(head > 0, head * battery.charge_kw, head * battery.discharge_kw) * hours
+        head = power.double()
+        moved = head * torch.where(head > 0, battery.charge_kw, battery.discharge_kw) * hours
         return moved + self_consumption(self.fixed(state), battery) if self.action == "residual" else moved
 
     def action_for(self, state: State, store_change: Tensor) -> Tensor:
@@ -252,7 +261,7 @@ class Game:
         left = c.steps - state.step - 1
         return feasible_range(state.stored, c.battery, c.step_hours, left, self.storage_end == "restore")
 
-    def step(self, state: State, action: Tensor) -> tuple[State, Outcome]:
+    def step(self, state: State, action: Tensor, heads: tuple[str, ...] | None = None) -> tuple[State, Outcome]:
         """Move the batteries, clear the auction, settle the rest at the tariff.
 
         Parameters
@@ -261,6 +270,8 @@ class Game:
             Of B days, not over.
         action : Tensor [B, N, A]
             See the class notes.
+        heads : tuple of str, optional
+            Names of its A columns; the first A of ``heads`` when absent.
 
         Returns
         -------
@@ -271,17 +282,20 @@ class Game:
         ------
         GameError
             If the day is over or an action is not a number.
+        HeadError
+            If the columns do not fit the heads of the game.
         """
         c = self.community
         if state.step >= c.steps:
             raise GameError(f"The day is over after {c.steps} steps; call reset.")
         if not bool(torch.isfinite(action).all()):
             raise GameError(f"An action of step {state.step} is not a number; check the policy that made it.")
-        change, low, high = self._move(state, action)
+        asked = named(action, heads, self.heads)
+        change, low, high = self._move(state, asked)
         prices = state.tariff[:, state.step]
-        head = action[..., 1] if action.shape[-1] > 1 else None
-        posted = position_orders(self.fixed(state) + at_meter(change, c.battery), head, prices.buy, prices.sell)
-        trades, change = self._clear(state, posted, change, (low, high), action, prices)
+        position = self.fixed(state) + at_meter(change, c.battery)
+        posted = position_orders(position, asked.get("price"), prices.buy, prices.sell)
+        trades, change = self._clear(state, posted, change, (low, high), asked, prices)
         net = self.fixed(state) + at_meter(change, c.battery)
         fee_cash = trades.wh.clamp(min=0) * prices.fee[:, None] * NANO_PER_TICK_WH
         grid = net - trades.wh.double() / 1000
@@ -292,13 +306,15 @@ class Game:
         shortfall, value = self._end_of_day(after)
         worn = wear(change, c.battery, c.step_hours)
         cost = bill + worn + shortfall - value
-        reward = self._reward(state, net, bill, cost, prices)
+        # Without an auction nothing is matched, so a home's difference is its own saving.
+        rule = "own" if self.reward == "difference" and isinstance(self.auction, NoAuction) else self.reward
+        reward = step_reward(rule, self.fixed(state), net, bill, cost, prices)
         outcome = Outcome(
             net, change, posted.tick, trades.wh, trades.cash, fee_cash, grid, bill, worn, shortfall, value, reward
         )
         return after, outcome
 
-    def pooled_step(self, state: State, action: Tensor) -> tuple[Tensor, Tensor]:
+    def pooled_step(self, state: State, action: Tensor, heads: tuple[str, ...] | None = None) -> tuple[Tensor, Tensor]:
         """Look ahead without an auction: where stores would be, and what the community would pay.
 
         The same physics, projection and costs as ``step``, with every overlapping kWh matched; differentiable in the
@@ -309,7 +325,9 @@ class Game:
         state : State
             Of B days, not over.
         action : Tensor [B, N, A]
-            First head: battery.
+            See ``step``.
+        heads : tuple of str, optional
+            Names of its columns; the first A of ``heads`` when absent.
 
         Returns
         -------
@@ -319,7 +337,7 @@ class Game:
             Bill of the community at the tariff, fee, wear, and at the end of the day shortfall less end value.
         """
         c = self.community
-        change, _, _ = self._move(state, action)
+        change, _, _ = self._move(state, named(action, heads, self.heads))
         net = self.fixed(state) + at_meter(change, c.battery)
         prices = state.tariff[:, state.step]
         after = replace(state, step=state.step + 1, stored=state.stored + change)
@@ -329,10 +347,12 @@ class Game:
         worth = 0.0 if isinstance(self.auction, NoAuction) else matched_worth(prices) * torch.minimum(bought, sold)
         return after.stored, own.sum(-1) - worth
 
-    def _move(self, state: State, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _move(self, state: State, asked: Asked) -> tuple[Tensor, Tensor, Tensor]:
         """Projected store change and its limits, each [B, N] kWh."""
         low, high = self.feasible(state)
-        return torch.minimum(torch.maximum(self.intended(state, action), low), high), low, high
+        power = asked.get("battery")
+        wish = self.intended(state, torch.zeros_like(low) if power is None else power)
+        return torch.minimum(torch.maximum(wish, low), high), low, high
 
     def _clear(
         self,
@@ -340,14 +360,14 @@ class Game:
         posted: Orders,
         change: Tensor,
         limits: tuple[Tensor, Tensor],
-        action: Tensor,
+        asked: Asked,
         prices: Tariff,
     ) -> tuple[Trades, Tensor]:
         """Clear the auction; under ``contingent`` with the blocks, which then decide the move of the store."""
         arrival = None if state.arrival is None else state.arrival[:, state.step]
         homes, orders = self.community.prosumers, posted
         if self.dispatch == "contingent":
-            terms = self._terms(state, change, limits, action)
+            terms = self._terms(state, change, limits, asked)
             blocks = block_orders(change, terms, self.community.battery, self.community.step_hours)
             orders = Orders(*(torch.cat(pair, -1) for pair in zip(posted, blocks, strict=True)))
             if arrival is not None:
@@ -362,34 +382,19 @@ class Game:
         change = moved(change, by_order[0][:, 1:].sum(1), self.community.battery)
         return Trades(*(x.sum(1) for x in by_order)), change
 
-    def _terms(self, state: State, change: Tensor, limits: tuple[Tensor, Tensor], action: Tensor) -> Terms:
+    def _terms(self, state: State, change: Tensor, limits: tuple[Tensor, Tensor], asked: Asked) -> Terms:
         down, up = (change - limits[0]).clamp(min=0), (limits[1] - change).clamp(min=0)
         buy = state.tariff.buy[:, state.step :].double() / TICKS_PER_UNIT
-        if action.shape[-1] >= 5:
-            share = (action[..., 2:5].to(torch.float64).clamp(-1, 1) + 1) / 2
-            sell = state.tariff.sell[:, state.step].double()[:, None] / TICKS_PER_UNIT
-            value = sell + share[..., 2] * (buy.amax(-1, keepdim=True) - sell)
-            return Terms(down * share[..., 0], up * share[..., 1], value)
         expected = self.observer.expected[state.days, state.step + 1 :]
         end = None if self.storage_end == "restore" else self.end_value
-        return usual_terms((down, up), state.stored + change, expected, buy, self.community.battery, self.keep, end)
+        battery = self.community.battery
+        usual = usual_terms((down, up), state.stored + change, expected, buy, battery, self.keep, end)
+        sell = state.tariff.sell[:, state.step].double()[:, None] / TICKS_PER_UNIT
+        return asked_terms(usual, (down, up), asked, (sell, buy.amax(-1, keepdim=True)))
 
     def _end_of_day(self, after: State) -> tuple[Tensor, Tensor]:
-        zero = torch.zeros_like(after.stored)
-        battery = self.community.battery
-        if after.step < self.community.steps or self.storage_end == "carry":
+        if after.step < self.community.steps:
+            zero = torch.zeros_like(after.stored)
             return zero, zero
-        gain = after.stored - battery.start
-        if self.storage_end == "value":
-            return zero, gain * self.end_value
         dearest = after.tariff.buy.amax(-1, keepdim=True).double() / TICKS_PER_UNIT
-        missing = torch.where(gain < -1e-9, -gain, zero)
-        return missing / battery.eta_charge * dearest, zero
-
-    def _reward(self, state: State, net: Tensor, bill: Tensor, cost: Tensor, prices: Tariff) -> Tensor:
-        fixed = self.fixed(state)
-        if self.reward == "difference" and not isinstance(self.auction, NoAuction):
-            own = tariff_bill(fixed, prices) - tariff_bill(net, prices)
-            return own + matching_gain(net, fixed, prices) - (cost - bill)
-        saving = tariff_bill(fixed, prices) - cost
-        return saving if self.reward == "own" else saving.mean(-1, keepdim=True).expand_as(saving).clone()
+        return end_of_day(after.stored, self.community.battery, self.storage_end, dearest, self.end_value)

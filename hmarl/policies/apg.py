@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group, set_rate
 from hmarl.policies.base import Rollout, Seen, Spec, Training
+from hmarl.policies.ranges import check_ranges
 from hmarl.scaling import Standard
 from retail.observation import Features
 from retail.state import State
@@ -53,13 +54,7 @@ class APG:
 
     def __post_init__(self) -> None:
         least = {"episodes": 0, "retrain_episodes": 0, "batch_days": 1}
-        wrong = [
-            f"{n} is {getattr(self, n)}; it must be at least {v}" for n, v in least.items() if getattr(self, n) < v
-        ]
-        rates = ("learning_rate", "final_learning_rate")
-        wrong += [f"{n} is {getattr(self, n)}; it must be above 0" for n in rates if not getattr(self, n) > 0]
-        if wrong:
-            raise ValueError("; ".join(wrong))
+        check_ranges(self, least=least, positive=("learning_rate", "final_learning_rate"), widths=("hidden",))
 
     def start(self, spec: Spec) -> APGLearner:
         """Start the learners.
@@ -82,10 +77,11 @@ class APGLearner:
 
     training: Training = "gradient"
     reads_features = True
+    heads: tuple[str, ...] = ("battery",)
 
     def __init__(self, policy: APG, spec: Spec) -> None:
-        self.policy, self.spec, self.game = policy, spec, spec.game
-        self.groups = Groups.make(spec.clusters, policy.sharing, spec.game.community.battery.has)
+        self.policy, self.spec, self.game = policy, spec, spec.retail
+        self.groups = Groups.make(spec.clusters, policy.sharing, spec.deciding(self.heads))
         count = self.groups.members.shape[0]
         weights = torch_stream(spec.seed, "weights")
         self.actor = StackedMLP(count, spec.common, spec.personal, (*policy.hidden, 1), weights, last=0.01)
@@ -144,7 +140,7 @@ class APGLearner:
             stored, cost = game.pooled_step(state, action)
             total = total + cost
             with torch.no_grad():
-                state, _ = game.step(state, action.detach())
+                state, _ = game.step(state, action.detach(), self.heads)
             state = replace(state, stored=stored)
         loss = total.mean()
         self.optimizer.zero_grad()
@@ -161,7 +157,7 @@ class APGLearner:
             while state.step < self.game.community.steps:
                 features = self.game.features(state)
                 shown.append(features)
-                state, _ = self.game.step(state, self._action(features))
+                state, _ = self.game.step(state, self._action(features), self.heads)
         common, personal = (torch.cat(part) for part in zip(*shown, strict=True))
         self.standard, self.measured = Standard.of(common, personal[:, self.groups.agents].flatten(0, 1)), True
 

@@ -82,9 +82,10 @@ class RuleTrader:
 
     training: Training = "tune"
     reads_features = False
+    heads: tuple[str, ...] = ("battery",)
 
     def __init__(self, policy: RuleBased, spec: Spec) -> None:
-        self.policy, self.game = policy, spec.game
+        self.policy, self.game = policy, spec.retail
         # Without a grid charge the room does not matter: one candidate stands for all.
         every = product(policy.keep, policy.level, policy.room, policy.power)
         self.candidates = [c for c in every if c[1] > 0 or c[2] == policy.room[0]]

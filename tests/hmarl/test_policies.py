@@ -42,7 +42,7 @@ def ground(game):
 
 
 def spec(game, seed=0):
-    return Spec(game, portfolio_clusters(game), seed)
+    return Spec.of(game, portfolio_clusters(game), seed)
 
 
 HELD_OUT = torch.arange(9, 12)

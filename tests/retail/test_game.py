@@ -145,7 +145,7 @@ def test_intended_and_action_for_are_inverse():
     game = Game(community(1), auction("da"))
     state = game.reset(torch.tensor([0, 1]), tariff(24))
     wish = torch.randn(2, 5, generator=torch.Generator().manual_seed(1)).double()
-    back = game.intended(state, game.action_for(state, wish).unsqueeze(-1))
+    back = game.intended(state, game.action_for(state, wish))
     has = game.community.battery.has
     torch.testing.assert_close(back[:, has], wish[:, has])
 
