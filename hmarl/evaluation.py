@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from hmarl.policies.base import Learner, Seen
 from retail.game import Game
 from retail.observation import Features
-from retail.state import Outcome, State
+from retail.state import Outcome, State, combine
 from retail.streams import stream
 from retail.tariff import Tariff
 
@@ -128,7 +129,7 @@ def merged(parts: Sequence[Played]) -> Played:
     days = torch.cat([p.days for p in parts])
     order = days.argsort()
     tariff = Tariff(*(torch.cat([getattr(p.tariff, f.name) for p in parts])[order] for f in fields(Tariff)))
-    outcome = Outcome(*(torch.cat([getattr(p.outcome, f.name) for p in parts])[order] for f in fields(Outcome)))
+    outcome = combine([p.outcome for p in parts], lambda part: torch.cat(part)[order])
     return Played(days[order], tariff, outcome, torch.cat([p.stored for p in parts])[order])
 
 
@@ -197,8 +198,7 @@ def _play(
             state, outcome = game.step(state, action, learner.heads)
             outcomes.append(outcome)
             after.append(state.stored)
-    stacked = (torch.stack([getattr(o, f.name) for o in outcomes], 1) for f in fields(Outcome))
-    return Outcome(*stacked), torch.stack(after, 1)
+    return combine(outcomes, partial(torch.stack, dim=1)), torch.stack(after, 1)
 
 
 def look(game: Game, learner: Learner, state: State) -> Seen:

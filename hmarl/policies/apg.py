@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group, set_rate
-from hmarl.policies.base import Rollout, Seen, Spec, Training
+from hmarl.policies.base import Rollout, Seen, Spec, Training, learned_heads
 from hmarl.policies.ranges import check_ranges
 from hmarl.scaling import Standard
+from retail.lookahead import pooled_step
 from retail.observation import Features
 from retail.state import State
 from retail.streams import torch_stream
@@ -73,18 +74,20 @@ class APG:
 
 
 class APGLearner:
-    """Live learners; prosumers without a battery have no net."""
+    """Live learners; prosumers with nothing to move have no net."""
 
     training: Training = "gradient"
     reads_features = True
-    heads: tuple[str, ...] = ("battery",)
 
     def __init__(self, policy: APG, spec: Spec) -> None:
         self.policy, self.spec, self.game = policy, spec, spec.retail
+        self.heads = tuple(h for h in learned_heads(spec, "truthful") if h != "curtail")
         self.groups = Groups.make(spec.clusters, policy.sharing, spec.deciding(self.heads))
         count = self.groups.members.shape[0]
         weights = torch_stream(spec.seed, "weights")
-        self.actor = StackedMLP(count, spec.common, spec.personal, (*policy.hidden, 1), weights, last=0.01)
+        self.actor = StackedMLP(
+            count, spec.common, spec.personal, (*policy.hidden, len(self.heads)), weights, last=0.01
+        )
         self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=policy.learning_rate, eps=1e-5, fused=True)
         self.standard = Standard.unscaled(spec.common, spec.personal)
         self.measured = False
@@ -101,15 +104,15 @@ class APGLearner:
 
         Returns
         -------
-        Tensor [B, N, 1] float32
-            Battery head in rating units; limit prices are truthful.
+        Tensor [B, N, A] float32
+            Battery and other devices in rating units; limit prices are truthful.
         """
         with torch.no_grad():
             return self._action(seen.features)
 
     def _action(self, features: Features) -> Tensor:
         common, personal = self.standard(features)
-        action = torch.zeros(*personal.shape[:2], 1)
+        action = torch.zeros(*personal.shape[:2], len(self.heads))
         if not len(self.groups.agents):
             return action
         chosen = self.groups.scatter(self.actor(common, self.groups.gather(personal)))
@@ -137,11 +140,11 @@ class APGLearner:
         total = torch.zeros(len(state.days), dtype=torch.float64)
         while state.step < game.community.steps:
             action = self._action(game.features(state))
-            stored, cost = game.pooled_step(state, action)
+            after, cost = pooled_step(game, state, action, self.heads)
             total = total + cost
             with torch.no_grad():
-                state, _ = game.step(state, action.detach(), self.heads)
-            state = replace(state, stored=stored)
+                played, _ = game.step(state, action.detach(), self.heads)
+            state = replace(after, last_wh=played.last_wh, last_cash=played.last_cash)
         loss = total.mean()
         self.optimizer.zero_grad()
         if loss.requires_grad:

@@ -49,7 +49,7 @@ class PooledTrader(RuleTrader):
 
     def _follow(self, state: State, expected: Tensor, dearer: Tensor, keep: Tensor) -> Tensor:
         battery, hours = self.game.community.battery, self.game.community.step_hours
-        net = self.game.fixed(state).sum(-1, keepdim=True)
+        net = self.game.base(state).sum(-1, keepdim=True)
         need = torch.einsum("bs,bs->b", dearer, expected.sum(-1).clamp(min=0)).unsqueeze(-1)
         stock = (state.stored - battery.store_min).clamp(min=0)
         usable = (stock * battery.eta_discharge).sum(-1, keepdim=True)

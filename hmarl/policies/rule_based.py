@@ -126,7 +126,7 @@ class RuleTrader:
     def _follow(self, state: State, expected: Tensor, dearer: Tensor, keep: Tensor) -> Tensor:
         """Store change of an ordinary hour, [B, N] kWh: store surplus, cover need down to the reserve."""
         battery = self.game.community.battery
-        wish = self_consumption(self.game.fixed(state), battery)
+        wish = self_consumption(self.game.base(state), battery)
         need = torch.einsum("bs,bsn->bn", dearer, expected.clamp(min=0))
         reserve = battery.store_min + keep * need / battery.eta_discharge
         spare = (state.stored - reserve).clamp(min=0)

@@ -64,6 +64,6 @@ class ZITrader(Stateless):
             Battery head, price head in [-1, 1].
         """
         state = seen.state
-        wish = self_consumption(self.game.fixed(state), self.game.community.battery)
+        wish = self_consumption(self.game.base(state), self.game.community.battery)
         battery = self.game.action_for(state, wish)
         return torch.stack([battery, self.price[state.days, state.step]], -1)
