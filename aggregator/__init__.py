@@ -14,6 +14,7 @@ from aggregator.meter import Meter
 from aggregator.prosumers import Portfolio
 
 if TYPE_CHECKING:
+    from aggregator.bilevel_lp import BilevelError, BilevelLP, BilevelSolution, solve_bilevel
     from aggregator.ledger import Ledger, LedgerError, settle
     from aggregator.portfolio import BestResponse, Response, optimum
 
@@ -27,6 +28,9 @@ LEADERS = {
 __all__ = [
     "LEADERS",
     "BestResponse",
+    "BilevelError",
+    "BilevelLP",
+    "BilevelSolution",
     "Leader",
     "LeaderError",
     "Ledger",
@@ -40,15 +44,20 @@ __all__ = [
     "leader",
     "optimum",
     "settle",
+    "solve_bilevel",
 ]
 
 _HOME = {
     "BestResponse": "aggregator.portfolio",
+    "BilevelError": "aggregator.bilevel_lp",
+    "BilevelLP": "aggregator.bilevel_lp",
+    "BilevelSolution": "aggregator.bilevel_lp",
     "Ledger": "aggregator.ledger",
     "LedgerError": "aggregator.ledger",
     "Response": "aggregator.portfolio",
     "optimum": "aggregator.portfolio",
     "settle": "aggregator.ledger",
+    "solve_bilevel": "aggregator.bilevel_lp",
 }
 
 
