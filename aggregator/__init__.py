@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # not lazy, although light: a later import of the module aggregator.leader would replace the function of that name
-from aggregator.leader import Leader, LeaderError, Offer, TariffRules, View
+from aggregator.leader import Gate, Leader, LeaderError, Offer, Risk, TariffRules, View
 from aggregator.meter import Meter
 from aggregator.prosumers import Portfolio
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LEADERS = {
     "fixed": "aggregator.leaders.fixed:Fixed",
     "mark-up": "aggregator.leaders.mark_up:MarkUp",
+    "pass-through": "aggregator.leaders.pass_through:PassThrough",
     "stackelberg": "aggregator.leaders.stackelberg:Stackelberg",
 }
 """Leaders by name; a new one is one file plus one line."""
@@ -31,6 +32,7 @@ __all__ = [
     "BilevelError",
     "BilevelLP",
     "BilevelSolution",
+    "Gate",
     "Leader",
     "LeaderError",
     "Ledger",
@@ -39,6 +41,7 @@ __all__ = [
     "Offer",
     "Portfolio",
     "Response",
+    "Risk",
     "TariffRules",
     "View",
     "leader",
