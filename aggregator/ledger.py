@@ -12,12 +12,13 @@ from aggregator.meter import Meter
 from aggregator.prosumers import Array
 from aggregator.two_settlement import PARTIES, Payments, two_settlement
 from retail.tariff import Tariff
+from wholesale import settlement
 from wholesale.market import Bid, Clearing
 
 Nano = NDArray[np.int64]
 NANO = 1_000_000_000
 NANO_PER_TICK = 10_000
-OTHERS = ("aggregator", "network", "levies", "generators", "other_loads", "congestion_rent")
+OTHERS = ("aggregator", "network", "levies", "generators", "other_loads", "congestion_rent", "imbalance")
 RENT_TOLERANCE = 1e-6
 LARGEST = 9.0e9
 
@@ -34,7 +35,7 @@ class Ledger:
     ----------
     accounts : tuple of str
         ``prosumer 0`` ... ``prosumer N-1``, then ``aggregator, network, levies, generators, other_loads,
-        congestion_rent``.
+        congestion_rent, imbalance`` (what two-price settlement takes beyond one price; it belongs to the operator).
     nano : array [S, A] int64
         Net payment of each account, of all ``replication`` communities. Every row sums to 0.
     replication : int
@@ -128,6 +129,7 @@ def settle(
     bid: Bid | ArrayLike | None = None,
     real_time: Clearing | None = None,
     unit_bus: ArrayLike | None = None,
+    two_price: bool = False,
 ) -> Ledger:
     """Book S steps of one community (standing for k equal ones) and of the wholesale market.
 
@@ -156,6 +158,9 @@ def settle(
         Position of the aggregator cleared day-ahead, + = withdrawal; default: all that ``day_ahead`` accepted.
     unit_bus : array of int [unit], optional
         Position of each unit's bus in ``Clearing.buses`` (``System.unit_bus``); needed with several buses.
+    two_price : bool
+        Whether the aggregator's deviation settles at the worse of day-ahead and real-time price; the difference goes to
+        the account ``imbalance``. Generators and other loads settle at the real-time price.
 
     Returns
     -------
@@ -201,6 +206,11 @@ def settle(
         nano[:, column[party]] += paid
         nano[:, column["congestion_rent"]] -= paid
     own = wholesale.get("aggregator", np.zeros((2, steps), np.int64))
+    if two_price and day_ahead is not None and real_time is not None and bus is not None:
+        extra = _nano(_beyond_one_price(kwh, meter, bus, day_ahead, bid, real_time))
+        nano[:, column["aggregator"]] += extra
+        nano[:, column["imbalance"]] -= extra
+        own = np.stack([own[0], own[1] + extra])
     ledger = Ledger(
         accounts, nano, k, energy, network, levy, fee, peer, feed_in, short,
         retail_revenue=retail, wholesale_day_ahead=own[0], wholesale_real_time=own[1],
@@ -238,13 +248,29 @@ def _wholesale(
     for name, clearing in (("day-ahead", day_ahead), ("real-time", real_time)):
         _check_served(name, clearing, day_ahead.buses.index(bus), bus)
     where = np.zeros(len(day_ahead.units), int) if unit_bus is None else np.asarray(unit_bus, dtype=int)
-    position = day_ahead.accepted.sum(axis=1) if bid is None else np.asarray(bid.mw if isinstance(bid, Bid) else bid)
-    metered = meter.to_mw(kwh.sum(axis=1))
-    own = np.stack([np.broadcast_to(position, metered.shape), metered])
+    own = _own(kwh, meter, day_ahead, bid)
     payments = two_settlement(day_ahead, real_time, own, day_ahead.buses.index(bus), where)
     amounts = {party: meter.to_mwh(payments.by_party[party]) for party in PARTIES}
     _check_rent(payments, amounts, meter)
     return {party: _nano(amount) for party, amount in amounts.items()}
+
+
+def _own(kwh: Array, meter: Meter, day_ahead: Clearing, bid: Bid | ArrayLike | None) -> Array:
+    """The aggregator's cleared position and metered net load, array [2, S] MW."""
+    position = day_ahead.accepted.sum(axis=1) if bid is None else np.asarray(bid.mw if isinstance(bid, Bid) else bid)
+    metered = meter.to_mw(kwh.sum(axis=1))
+    return np.stack([np.broadcast_to(position, metered.shape), metered])
+
+
+def _beyond_one_price(
+    kwh: Array, meter: Meter, bus: str, day_ahead: Clearing, bid: Bid | ArrayLike | None, real_time: Clearing
+) -> Array:
+    """What the aggregator pays under two prices beyond one price, array [S] $ >= 0."""
+    (position, metered), first, second = _own(kwh, meter, day_ahead, bid), day_ahead.price(bus), real_time.price(bus)
+    hours = meter.step_hours
+    both = settlement.two_price(position, metered, first, *settlement.imbalance_prices(first, second), step_h=hours)
+    one = settlement.one_price(position, metered, first, second, step_h=hours)
+    return both.imbalance - one.imbalance
 
 
 def _check_served(name: str, clearing: Clearing, at: int, bus: str) -> None:

@@ -98,7 +98,7 @@ class BestResponse:
             elif any(one.wear_quadratic > 0.0 for one in pool.groups):
                 batches.setdefault(tuple(one.meter for one in pool.groups), []).append(k)
             else:
-                program = self._program(pool)
+                program = self.program(pool)
                 found[k] = [program.solve(fixed, buy[d], sell[d]) for d, fixed in enumerate(pool.fixed_kwh)]
         for shape, members in batches.items():
             if shape not in self._quadratic:
@@ -107,7 +107,17 @@ class BestResponse:
                 found[k] = days
         return found
 
-    def _program(self, pool: Pool) -> DayProgram:
+    def program(self, pool: Pool) -> DayProgram:
+        """The compiled linear day problem of a pool without quadratic wear.
+
+        Parameters
+        ----------
+        pool : Pool
+
+        Returns
+        -------
+        DayProgram
+        """
         if pool.groups not in self._linear:
             _, meters, steps = pool.fixed_kwh.shape
             self._linear[pool.groups] = DayProgram(pool.groups, meters, steps, pool.fee, pool.storage_end)

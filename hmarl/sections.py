@@ -203,12 +203,15 @@ class Grid(Section):
         One simulated community stands for so many equal ones.
     load_shape : str
         How the other loads of the case move over the day.
+    imbalance : str
+        How the aggregator's deviations settle: at the real-time price, or at the worse of it and the day-ahead price.
     """
 
     case: str
     bus: str
     replication: Whole = 1
     load_shape: Literal["flat", "daily"] = "daily"
+    imbalance: Literal["one-price", "two-price"] = "one-price"
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -232,7 +235,7 @@ class Wholesale(Grid):
     ----------
     market : Plugin
         Of kind ``markets``.
-    case, bus, replication, load_shape
+    case, bus, replication, load_shape, imbalance
         See `Grid`.
     """
 

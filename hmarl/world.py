@@ -45,11 +45,14 @@ class Exchange:
         Loads [T, bus] MW of one day.
     bus : str
         Where the aggregator withdraws.
+    two_price : bool
+        Whether its deviations settle at the worse of day-ahead and real-time price.
     """
 
     market: Market
     system: System
     bus: str
+    two_price: bool = False
 
 
 @dataclass(frozen=True)
@@ -256,4 +259,4 @@ def _exchange(section: WholesaleSection, step_minutes: int) -> Exchange:
 
     shape = np.repeat(np.asarray(LOAD_SHAPES[section.load_shape], dtype=np.float64), 60 // step_minutes)
     system = case(section.case).over(shape)
-    return Exchange(section.market.make(), system, section.bus)
+    return Exchange(section.market.make(), system, section.bus, section.imbalance == "two-price")
