@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,8 @@ class Day:
         Marginal value of energy at each meter (lambda), between the feed-in and the buy price.
     store_value : array [G, T] $/kWh
         Marginal value of stored energy (mu).
+    flows : array [R, P, T]
+        Flows through the ports of the reservoirs, store-side; empty without reservoirs.
     """
 
     imports: Array
@@ -107,6 +109,7 @@ class Day:
     store: Array
     energy_value: Array
     store_value: Array
+    flows: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
 
 
 class DayProgram:

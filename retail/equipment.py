@@ -14,7 +14,7 @@ from retail.auctions.none import NoAuction
 from retail.community import Community
 from retail.orders import Orders, Trades, to_wh
 from retail.tariff import TICKS_PER_UNIT, Tariff
-from retail.thermal import Made, Thermal, meet, produce, store_path
+from retail.thermal import Made, Thermal, heads_for, meet, produce, store_path
 from retail.timed_store import Limits, meter_energy
 
 
@@ -164,6 +164,33 @@ class Equipment:
         return Used(
             torch.stack(after, -1) if after else levels, use, fuel, trades.wh.movedim(0, -1), trades.cash.movedim(0, -1)
         )
+
+    def heads_for(self, levels: Tensor, days: Tensor, step: int, plan: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Heads that ask for an operation; the inverse of ``move`` where the operation is feasible.
+
+        Parameters
+        ----------
+        levels, days, step
+            As for ``move``.
+        plan : dict of str to Tensor [B, N] kWh
+            By timed store its change of content before the drain; ``<carrier>_pump`` and ``<carrier>_chp`` in kWh of
+            electricity, ``<carrier>_store`` as change of the content.
+
+        Returns
+        -------
+        dict of str to Tensor [B, N]
+            One entry for each of ``heads``, in units of ratings.
+        """
+        found = {}
+        for k, limits in enumerate(self.timed):
+            name, rating = limits.store.name, limits.store.rating.clamp(min=1e-12)
+            usual = 0 if self.raw else limits.range(levels[..., k], days, step)[1]
+            found[name] = (plan[name] - usual) / rating
+        for t in self.community.thermal:
+            own = {part: plan[f"{t.carrier}_{part}"] for part in ("pump", "chp", "store")}
+            demand = _on(t.demand, days, step).expand_as(own["pump"])
+            found |= heads_for(t, own, demand, _on(t.cop, days, step), self.raw)
+        return found
 
     def _trade(
         self,

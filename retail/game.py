@@ -234,10 +234,11 @@ class Game:
         over = state.step >= self.community.steps
         return self.observer.look(state, torch.zeros_like(state.stored) if over else self.fixed(state))
 
-    def action_for(self, state: State, store_change: Tensor) -> Tensor:
-        """Battery head [B, N] that asks for a store change [B, N] kWh, other devices following their own rule."""
+    def action_for(self, state: State, store_change: Tensor, base: Tensor | None = None) -> Tensor:
+        """Battery head [B, N] that asks for a store change [B, N] kWh on a net load, ``base(state)`` when absent."""
         c = self.community
-        return head_for(store_change, self.base(state), c.battery, c.step_hours, self.action)
+        base = self.base(state) if base is None else base
+        return head_for(store_change, base, c.battery, c.step_hours, self.action)
 
     def feasible(self, state: State) -> tuple[Tensor, Tensor]:
         """Range of store changes that this step allows.

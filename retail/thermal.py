@@ -261,3 +261,34 @@ def meet(thermal: Thermal, made: Made, content: Tensor, demand: Tensor, bought: 
     from_wire = backup * thermal.backup_use if thermal.backup == "electricity" else torch.zeros_like(backup)
     burnt = backup * thermal.backup_use if thermal.backup == "gas" else torch.zeros_like(backup)
     return Met(after, made.pump - made.chp + from_wire, made.chp * thermal.chp_fuel + burnt, backup, dumped)
+
+
+def heads_for(thermal: Thermal, plan: dict[str, Tensor], demand: Tensor, cop: Tensor, raw: bool) -> dict[str, Tensor]:
+    """Heads that ask for an operation; the inverse of ``produce`` where it is feasible.
+
+    Parameters
+    ----------
+    thermal : Thermal
+        Devices.
+    plan : dict of str to Tensor [B, N] kWh
+        ``pump`` and ``chp`` in kWh of electricity, ``store`` as change of the content.
+    demand, cop : Tensor [B, N] kWh, thermal per electric kWh
+        Of the step.
+    raw : bool
+        Meaning of the heads.
+
+    Returns
+    -------
+    dict of str to Tensor [B, N]
+        One entry for each of ``thermal.heads``.
+    """
+    heat = plan["pump"] * cop + plan["chp"] * thermal.chp_heat
+    led = {
+        "pump": demand / cop,
+        "chp": (demand - plan["pump"] * cop).clamp(min=0) / thermal.chp_heat.clamp(min=1e-12),
+        "store": heat - demand,
+    }
+    rating = {"pump": thermal.pump, "chp": thermal.chp, "store": thermal.store_rate}
+    wish = {name: plan[name] - (0 if raw else led[name]) for name in rating}
+    heads = {f"{thermal.carrier}_{name}": wish[name] / rating[name].clamp(min=1e-12) for name in rating}
+    return {head: heads[head] for head in thermal.heads}

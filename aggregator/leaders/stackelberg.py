@@ -152,10 +152,11 @@ class Stackelberg(Bids):
     ) -> tuple[SingleLevel | None, str]:
         """Result of the exact model if it is used, and what to say about it."""
         binaries = count_binaries(followers)
-        fee = followers.portfolio.pooled and followers.portfolio.fee > 0.0
-        if self.method == "bound" or (self.method == "auto" and (binaries > MOST_BINARIES or fee)):
-            why = f"; exact model left out ({binaries} binaries{', peer-to-peer fee' if fee else ''})"
-            return None, why if self.method == "auto" else ""
+        reasons = [f"{binaries} binaries"] if binaries > MOST_BINARIES else []
+        reasons += ["peer-to-peer fee"] * (followers.portfolio.pooled and followers.portfolio.fee > 0.0)
+        reasons += ["devices besides batteries, or a peak price"] * (not all(pool.plain for pool in followers.pools))
+        if self.method == "bound" or (self.method == "auto" and reasons):
+            return None, f"; exact model left out ({', '.join(reasons)})" if self.method == "auto" else ""
         rules = view.rules
         model = SingleLevelModel(
             followers,
