@@ -109,6 +109,29 @@ class Reservoir:
         return np.where(met, high, low), high
 
 
+def merged_ports(ports: list[Port]) -> tuple[Port, ...]:
+    """Ports that draw and cost the same as one, with their limits added up; those that are always shut left out.
+
+    Parameters
+    ----------
+    ports : list of Port
+        Of one reservoir.
+
+    Returns
+    -------
+    tuple of Port
+        The same possible flows at the same cost.
+    """
+    alike: dict[tuple[float, bytes, bytes], Port] = {}
+    for port in ports:
+        if not (port.limit > 0.0).any():
+            continue
+        key = (port.sign, port.meter.tobytes(), port.cost.tobytes())
+        before = alike.get(key)
+        alike[key] = port if before is None else replace(port, limit=before.limit + port.limit)
+    return tuple(alike.values())
+
+
 @dataclass(frozen=True)
 class PeakPrice:
     """Imports of a whole community above a cap cost more.

@@ -133,11 +133,11 @@ def _thermal(thermal: Thermal, days: Tensor, n: int) -> Reservoir:
 
 def _joined(homes: list[Reservoir]) -> Reservoir:
     """The stores of all homes as one, which free exchange among them makes of them; losses are the least of all."""
-    from aggregator.reservoirs import Reservoir  # noqa: PLC0415
+    from aggregator.reservoirs import Reservoir, merged_ports  # noqa: PLC0415
 
     low, high, drain = (sum(getattr(home, name) for home in homes) for name in ("low", "high", "drain"))
     start, keep = sum(home.start for home in homes), max(home.keep for home in homes)
-    return Reservoir(0, low, high, drain, start, keep, tuple(port for home in homes for port in home.ports))
+    return Reservoir(0, low, high, drain, start, keep, merged_ports([port for home in homes for port in home.ports]))
 
 
 def _peak(game: Game) -> PeakPrice | None:
