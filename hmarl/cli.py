@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hmarl.results import Results
     from hmarl.run import Failure
     from hmarl.study import Study
 
@@ -45,6 +46,11 @@ Jobs = Annotated[
 ]
 Data = Annotated[str | None, typer.Option("--data", metavar="DIR", help="Folder of real data (else HMARL_DATA).")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")]
+Found = Annotated[
+    str, typer.Argument(metavar="RUNS", help="A folder that `hmarl run` wrote, a pattern, or a study in --out.")
+]
+Baseline = Annotated[str | None, typer.Option("--baseline", metavar="ARM", help="Instead of the study's first arm.")]
+Measures = Annotated[list[str] | None, typer.Option("--measure", metavar="NAME", help="Only this one; repeatable.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Redo and replace what is in the run folders.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")]
 
@@ -99,6 +105,21 @@ def check(study: StudyName, settings: Settings = None, seeds: Seeds = None, debu
         above = arm.wholesale
         market = f"{above.market.name} on {above.case} at bus {above.bus}, x {above.replication}" if above else "none"
         echo(f"    {'wholesale':<10} {market}")
+
+
+@app.command()
+def compare(
+    runs: Found,
+    baseline: Baseline = None,
+    measure: Measures = None,
+    out: Out = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """Hold every arm against the baseline, pair by pair; print the table and store it as compare.csv."""
+    results = _results(runs, out)
+    found = results.compare(baseline, measure)
+    found.show(_console())
+    _console().print(f"Table: {found.write(results.folder / 'compare.csv')}", markup=False, soft_wrap=True)
 
 
 @app.command("list")
@@ -176,6 +197,12 @@ def _read(said: str, settings: list[str] | None, seeds: int | None) -> Study:
     if settings:
         study = study.set(*settings)
     return study.change(seeds=seeds) if seeds else study
+
+
+def _results(said: str, out: Path) -> Results:
+    from hmarl.results import load  # noqa: PLC0415
+
+    return load(out / said if not Path(said).exists() and (out / said).is_dir() else said)
 
 
 def _console(*, stderr: bool = False) -> Console:
