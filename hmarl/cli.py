@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import traceback
@@ -120,6 +121,14 @@ def compare(
     found = results.compare(baseline, measure)
     found.show(_console())
     _console().print(f"Table: {found.write(results.folder / 'compare.csv')}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def schema(debug: Debug = False) -> None:
+    """Print the JSON schema of a study file, for editors."""
+    from hmarl.json_schema import study_schema  # noqa: PLC0415
+
+    typer.echo(json.dumps(study_schema(), indent=2, ensure_ascii=False))
 
 
 @app.command("list")
