@@ -15,8 +15,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hmarl.job import Failure
     from hmarl.results import Results
-    from hmarl.run import Failure
     from hmarl.study import Study
 
 MISTAKE = 2
@@ -75,9 +75,14 @@ def run(
 
     folder = data_dir(data)
     checked = _read(study, settings, seeds)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     outcome = run_study(
-        checked, arms=arm, jobs=jobs or cores, data=folder, out=out, fresh=fresh, console=_console(stderr=True)
+        checked,
+        arms=arm,
+        jobs=_at_a_time(checked, jobs),
+        data=folder,
+        out=out,
+        fresh=fresh,
+        console=_console(stderr=True),
     )
     summary = summarize(checked, out)
     if summary.rows:
@@ -106,6 +111,46 @@ def check(study: StudyName, settings: Settings = None, seeds: Seeds = None, debu
         above = arm.wholesale
         market = f"{above.market.name} on {above.case} at bus {above.bus}, x {above.replication}" if above else "none"
         echo(f"    {'wholesale':<10} {market}")
+    if checked.vary:
+        from hmarl.design import design  # noqa: PLC0415
+
+        points = design(checked)
+        points.studies(checked)  # every point is checked as well
+        echo(f"  sweep      {', '.join(points.paths)}: {len(points.points)} points ({checked.sample.method})")
+
+
+@app.command()
+def sweep(
+    study: StudyName,
+    arm: Arms = None,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    jobs: Jobs = None,
+    data: Data = None,
+    out: Out = Path("runs"),
+    fresh: Fresh = False,
+    debug: Debug = False,
+) -> None:
+    """Run a study at every point of its `vary` and `sample`; say what each varied value does."""
+    from hmarl.datafind import data_dir  # noqa: PLC0415
+    from hmarl.sweep import collect, folder_of, run_sweep  # noqa: PLC0415
+
+    folder = data_dir(data)
+    checked = _read(study, settings, seeds)
+    outcome = run_sweep(
+        checked,
+        arms=arm,
+        jobs=_at_a_time(checked, jobs),
+        data=folder,
+        out=out,
+        fresh=fresh,
+        console=_console(stderr=True),
+    )
+    if any(folder_of(checked, out).rglob("manifest.json")):
+        found = collect(checked, out)
+        found.write()
+        found.show(_console())
+    _tell(outcome.failures, debug=debug)
 
 
 @app.command()
@@ -206,6 +251,11 @@ def _read(said: str, settings: list[str] | None, seeds: int | None) -> Study:
     if settings:
         study = study.set(*settings)
     return study.change(seeds=seeds) if seeds else study
+
+
+def _at_a_time(study: Study, said: int | None) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return said or study.run.jobs or cores
 
 
 def _results(said: str, out: Path) -> Results:

@@ -9,6 +9,7 @@ import pytest
 from hmarl.run import run_study
 from hmarl.study import Study
 from hmarl.summary import summarize
+from hmarl.sweep import collect, run_sweep
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,6 +27,13 @@ def test_the_readme_is_true(monkeypatch, tmp_path):
     session: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), session)
+
+
+def test_the_sweep_of_the_readme_runs(tmp_path):
+    found = re.search(r"```yaml\n# tiny.yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    study = Study.parse(found[1])
+    assert not run_sweep(study, out=tmp_path).failures
+    assert set(collect(study, tmp_path).indices["path"]) == {"tariff.peak", "tariff.sell"}
 
 
 @pytest.mark.parametrize("name", ["quickstart", "followers", "ausgrid8"])
