@@ -54,9 +54,8 @@ class Search(Bids):
 
     def __post_init__(self) -> None:
         mistakes = [] if self.on in ("picture", "simulation") else [f"on is {self.on!r}; give picture or simulation."]
-        for name in ("trials", "scenarios"):
-            if getattr(self, name) < 1:
-                mistakes.append(f"{name} is {getattr(self, name)!r}; give a whole number >= 1.")
+        counts = {name: getattr(self, name) for name in ("trials", "scenarios")}
+        mistakes += [f"{name} is {value!r}; give a whole number >= 1." for name, value in counts.items() if value < 1]
         if not (np.isfinite(self.step) and self.step > 0.0):
             mistakes.append(f"step is {self.step!r}; give $/kWh > 0, such as 0.03.")
         self.check(mistakes)
