@@ -22,6 +22,8 @@ LEADERS = {
     "fixed": "aggregator.leaders.fixed:Fixed",
     "mark-up": "aggregator.leaders.mark_up:MarkUp",
     "pass-through": "aggregator.leaders.pass_through:PassThrough",
+    "learned": "aggregator.leaders.learned:Learned",
+    "search": "aggregator.leaders.search:Search",
     "stackelberg": "aggregator.leaders.stackelberg:Stackelberg",
 }
 """Leaders by name; a new one is one file plus one line."""

@@ -214,5 +214,6 @@ class DayProgram:
         for sign in (1.0, -1.0):
             face.change_cost(col["imports"], np.broadcast_to(sign * import_worth, fixed.shape))
             face.change_cost(col["exports"], np.broadcast_to(sign * export_worth, fixed.shape))
-            found.append(sign * face.solve().objective)
+            x = face.solve().x
+            found.append(float((import_worth * x[col["imports"]] + export_worth * x[col["exports"]]).sum()))
         return found[0], found[1]

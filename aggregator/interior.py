@@ -267,7 +267,9 @@ def _step(
     size = _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh))
     after = ((below + size * dx) * (low + size * dlow) + (above - size * dx) * (high + size * dhigh)) * free
     centre = (np.clip(after.sum(axis=1) / count / np.maximum(gap, 1e-300), 0.0, 1.0) ** 3 * gap)[:, None] * free
-    dx, dy, dlow, dhigh = direction(centre - low * below - dx * dlow, centre - high * above + dx * dhigh)
+    # the second-order term belongs to a full step: unweighted, after a short one, it can end in a cycle
+    second = np.minimum(size, 1.0) * dx
+    dx, dy, dlow, dhigh = direction(centre - low * below - second * dlow, centre - high * above + second * dhigh)
     # one length for both sides: with curvature the dual residual mixes them
     size = np.minimum(1.0, STEP_BACK * _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh)))
     moved = tuple(a + size.reshape(-1, *[1] * (a.ndim - 1)) * b for a, b in zip(y, dy, strict=True))

@@ -157,6 +157,21 @@ class View:
         rows = None if self.days is None else self.days[days]
         return replace(self, portfolio=self.portfolio.over(days), lmp_per_mwh=self.lmp_per_mwh[days], days=rows)
 
+    def thinned(self, count: int) -> View:
+        """The same view on at most ``count`` of its scenario days, evenly spaced.
+
+        Parameters
+        ----------
+        count : int
+            At least 1.
+
+        Returns
+        -------
+        View
+        """
+        most = self.portfolio.days
+        return self.over(np.unique(np.linspace(0, most - 1, min(count, most)).round()).astype(np.intp))
+
     def on_scenario_days(self, tariff: Tariff) -> Tariff:
         """The rows of a tariff that the scenario days are.
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from aggregator.leader import Bids, Offer, View
-from aggregator.leaders.cost_plus import offer_wish
+from aggregator.leaders.wishes import offer_wish
 from aggregator.prosumers import Array
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from aggregator.bilevel import SingleLevel, SingleLevelModel, count_binaries
 from aggregator.bound import DecoupledBound, decoupled_bound
 from aggregator.leader import Bids, LeaderError, Offer, TariffRules, View
+from aggregator.leaders.wishes import familiar
 from aggregator.portfolio import BestResponse
 from aggregator.promise import promise, seal
 from aggregator.prosumers import Array
@@ -115,8 +116,7 @@ class Stackelberg(Bids):
         """
         rules = self.rules(view.rules)
         prices = rules.price_set()
-        days = np.unique(np.linspace(0, view.portfolio.days - 1, min(self.scenarios, view.portfolio.days)).round())
-        scene = replace(view, rules=rules).over(days.astype(np.intp))
+        scene = replace(view, rules=rules).thinned(self.scenarios)
         own = BestResponse(scene.portfolio)
         bent = scene.portfolio.change(wear_quadratic=np.maximum(scene.portfolio.wear_quadratic, self.regularisation))
         changed = bool((bent.wear_quadratic != scene.portfolio.wear_quadratic)[bent.has_battery].any())
@@ -126,14 +126,14 @@ class Stackelberg(Bids):
         certificate = self._bound(own, scene, prices) if changed else found
         candidates = {"decoupled bound": found.price, "best price tried for the bound": found.best_price}
         candidates |= {"certificate's best price": certificate.best_price} if changed else {}
-        candidates |= _familiar(scene, view.last)
+        candidates |= familiar(scene)
         exact, note = self._exact(picture, scene, prices, found)
         candidates |= {} if exact is None else {"exact model": exact.price}
         bound = certificate.value if certificate.certified else None
         if bound is not None and exact is not None and not changed and not exact.audit:
             bound = min(bound, exact.bound)
         gap = None if exact is None else (exact.bound - exact.promised) / max(abs(exact.promised), 1e-12)
-        return self._choose(scene, prices, candidates, bound, gap, f"{len(days)} scenario days{note}")
+        return self._choose(scene, prices, candidates, bound, gap, f"{scene.portfolio.days} scenario days{note}")
 
     def _bound(self, followers: BestResponse, view: View, prices: PriceSet) -> DecoupledBound:
         rules = view.rules
@@ -196,14 +196,3 @@ class Stackelberg(Bids):
         uncertain = "" if bound is not None else "; no bound: negative prices would pay for wasting energy"
         method = f"price of the {name}; {note}{uncertain}"
         return seal(view, Offer(self.name, self.information, tariff, promised, bound, None, method, mip_gap))
-
-
-def _familiar(view: View, last: Offer | None) -> dict[str, Array]:
-    """Prices worth comparing with: the default and cost plus (both clipped into the rules), and the last offer."""
-    rules = view.rules
-    default = view.on_scenario_days(rules.default).buy_price
-    cost = view.wholesale_price.mean(axis=0) * 1.25 + rules.network + rules.levy
-    known = {"default tariff": default if default.ndim == 1 else default.mean(axis=0), "cost plus": cost}
-    if last is not None and last.tariff.buy.ndim == 1 and last.tariff.steps == rules.steps:
-        known["last offer"] = last.tariff.buy_price
-    return known
