@@ -211,7 +211,7 @@ def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
     try:
         report("starting", 0.0)
         began = time.monotonic()
-        result = (simulate or _real())(job.arm, job.seed, job.data, report)
+        result = (simulate or partial(_real(), folder=job.folder))(job.arm, job.seed, job.data, report)
         about = manifest.describe(
             job.arm.resolved(),
             seed=job.seed,
@@ -230,7 +230,7 @@ def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
     return None
 
 
-def _real() -> Simulate:
+def _real() -> Callable[..., storage.Result]:
     from hmarl.simulate import simulate  # noqa: PLC0415 - heavy, and only the worker needs it
 
     return simulate
