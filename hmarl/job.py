@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def compute(job: Job, simulate: Simulate | None, report: Report) -> Computed | F
     try:
         report("starting", 0.0)
         began = time.monotonic()
-        result = (simulate or _real())(job.arm, job.seed, job.data, report)
+        result = (simulate or partial(_real(), folder=job.folder))(job.arm, job.seed, job.data, report)
         about = manifest.describe(
             job.arm.resolved(),
             seed=job.seed,
@@ -158,7 +159,7 @@ def keep(job: Job, computed: Computed | Failure) -> Failure | None:
     return None
 
 
-def _real() -> Simulate:
+def _real() -> Callable[..., storage.Result]:
     from hmarl.simulate import simulate  # noqa: PLC0415 - heavy, and only the worker needs it
 
     return simulate

@@ -265,16 +265,51 @@ class Equilibrium(Section):
     Parameters
     ----------
     method : str
-        ``alternate``: each answers the other in turn.
+        ``alternate``: each answers the other in turn. ``trust-region``: the leader tries prices and keeps those whose
+        settled simulation earns it more.
     damping : float [0, 1)
-        Share of the old tariff that is kept in each round.
+        ``alternate``: share of the old tariff that is kept in each round.
     rounds : int >= 1
-        At most so many.
+        ``alternate``: at most so many.
     tolerance : float > 0 [$/kWh]
-        Largest change of a price that counts as rest.
+        ``alternate``: largest change of a price that counts as rest.
+    simulations : int >= 1
+        ``trust-region``: at most so many settled simulations.
+    probes : int >= 0
+        Simulations beside the first that show how followers answer, before the first step.
+    climbs : int >= 0
+        From so many prices to climb on the followers' programs first; the best summit is simulated.
+    radius : float > 0 [$/kWh]
+        Largest change of a price in the first step.
+    stop_gain : float >= 0
+        Share of the profit below which a predicted gain is not worth a simulation.
+    standard_errors : float >= 0
+        How many paired standard errors a gain must exceed where followers learn.
+    settle : int >= 0
+        Short trainings (``retrain_episodes``) before a price is judged, against the best one after as much learning
+        on the same days; 0 judges frozen policies.
+    pace : float 0..1
+        Slow clock of the leader: after k accepted prices steps are at most radius / (1 + k)^pace.
+    tariff_range : float >= 0 [$/kWh]
+        Policies train at prices up to so far from the one in force, so that a new one needs little learning.
+    price_impact : bool
+        Whether the step reckons with the wholesale price following the community's own net load.
+    certificate : str
+        ``short``: frozen policies, a few deviators. ``full``: deviations settled with learning, every home deviates.
     """
 
-    method: Literal["alternate"] = "alternate"
+    method: Literal["alternate", "trust-region"] = "alternate"
     damping: float = Field(default=0.0, ge=0, lt=1)
     rounds: Whole = 8
     tolerance: float = Field(default=1e-3, gt=0)
+    simulations: Whole = 60
+    probes: int = Field(default=3, ge=0)
+    climbs: int = Field(default=2, ge=0)
+    radius: float = Field(default=0.02, gt=0)
+    stop_gain: float = Field(default=3e-4, ge=0)
+    standard_errors: float = Field(default=2.0, ge=0)
+    settle: int = Field(default=1, ge=0)
+    pace: float = Field(default=0.0, ge=0, le=1)
+    tariff_range: float = Field(default=0.0, ge=0)
+    price_impact: bool = True
+    certificate: Literal["short", "full"] = "short"

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from hmarl.arm import Arm
 from hmarl.benchmark import community_optimum, no_battery, tuned_rule
-from hmarl.coordinator import Coordinator, Iterate
+from hmarl.coordinator import Coordinator
 from hmarl.evaluation import merged, play
+from hmarl.iterate import Iterate, Round
 from hmarl.policies.base import Learner
 from hmarl.policies.rule_based import RuleBased
+from hmarl.resume import load, save
 from hmarl.settlement import Settled, settle_days
 from hmarl.tables import agents_table, iterations_table, steps_table, tariffs_table, trades_table, training_table
 from hmarl.world import World, build
@@ -55,7 +57,7 @@ class Result:
     data_files: list[Path]
 
 
-def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
+def simulate(arm: Arm, seed: int, data: Path | None, report: Report, folder: Path | None = None) -> Result:
     """Run one arm with one seed.
 
     Parameters
@@ -68,6 +70,8 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
         Folder with real data.
     report : callable
         Gets a label and the share done, 0..1.
+    folder : Path, optional
+        Of the run: rounds are kept there, and a stopped run goes on after the last one.
 
     Returns
     -------
@@ -81,8 +85,7 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
     """
     report("reading data", 0.0)
     world = build(arm, seed, data)
-    iterates = list(Coordinator(world, report=lambda label, share: report(label, 0.02 + 0.88 * share)))
-    last = iterates[-1]
+    rounds, last = _rounds(world, report, folder)
     report("held-out days", 0.92)
     learner = world.policy.start(world.spec)
     learner.load(dict(last.learners))
@@ -91,12 +94,12 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
     report("yardsticks", 0.95)
     yardsticks = _yardsticks(world, last, learner, cost)
     frames = {
-        "iterations": iterations_table(iterates),
-        "tariffs": tariffs_table(iterates),
+        "iterations": iterations_table(rounds),
+        "tariffs": tariffs_table(rounds),
         "steps": steps_table(world, settled, held_out),
         "agents": agents_table(world, settled, held_out),
         "trades": trades_table(world, settled),
-        "training": training_table(iterates),
+        "training": training_table(rounds),
     }
     measures = _measures(last, settled, rows, yardsticks)
     certificate = last.certificate | {
@@ -110,6 +113,19 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
     torch.save(last.learners, buffer)
     report("done", 1.0)
     return Result(frames, buffer.getvalue(), certificate, measures, list(world.files))
+
+
+def _rounds(world: World, report: Report, folder: Path | None) -> tuple[list[Round], Iterate]:
+    """Bring the two levels to rest, from where a stopped run left them; keep each round in the folder."""
+    rounds, start = ([], None) if folder is None else load(folder, world)
+    last = start
+    for one in Coordinator(world, start, lambda label, share: report(label, 0.02 + 0.88 * share)):
+        last = one
+        rounds.append(one.round)
+        if folder is not None:
+            save(folder, rounds, one)
+    assert last is not None  # equilibrium.rounds is at least 1
+    return rounds, last
 
 
 def _all_days(world: World, learner: Learner, last: Iterate) -> tuple[Settled, NDArray[np.int64], NDArray[np.bool_]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hmarl.coordinator import Iterate
+from hmarl.iterate import Round, Step
 from hmarl.settlement import Settled
 from hmarl.world import World
 from retail.data import standard_offset
@@ -37,18 +37,19 @@ def timestamps(world: World, days: NDArray[np.int64]) -> pd.DatetimeIndex:
     return clock.tz_localize(timezone(standard_offset(c.zone, clock[0].year)))
 
 
-def iterations_table(iterates: Sequence[Iterate]) -> pd.DataFrame:
+def iterations_table(rounds: Sequence[Round]) -> pd.DataFrame:
     """One row per round; profits in $/day of one community over training days.
 
     Parameters
     ----------
-    iterates : sequence of Iterate
-        Rounds of a run.
+    rounds : sequence of Round
+        Of a run.
 
     Returns
     -------
     DataFrame
-        round, leader, method, information, promised, delivered, bound, mean buy price, changes, converged, reason.
+        round, leader, method, information, promised, delivered, bound, mean buy price, changes, converged, reason;
+        what was tried.
     """
     rows = [
         {
@@ -60,28 +61,47 @@ def iterations_table(iterates: Sequence[Iterate]) -> pd.DataFrame:
             "delivered_profit_per_day": it.delivered,
             "bound_of_picture_per_day": it.offer.bound,
             "gap_of_picture_ratio": it.offer.gap,
-            "community_cost_per_day": float(it.settled.played.cost.mean()),
+            "community_cost_per_day": it.cost,
             "mean_buy_per_kwh": float(it.tariff.buy_price.mean()),
-            "mean_lmp_per_mwh": float(it.settled.lmp.mean()),
+            "mean_lmp_per_mwh": it.mean_lmp,
             "price_change_per_kwh": it.price_change,
             "cost_change_ratio": it.cost_change,
             "episodes": it.episodes,
             "converged": it.converged,
             "reason": it.reason,
+            **_step(it.step),
         }
-        for it in iterates
+        for it in rounds
     ]
-    floats = ["promised_profit_per_day", "bound_of_picture_per_day", "gap_of_picture_ratio"]
+    floats = ["promised_profit_per_day", "bound_of_picture_per_day", "gap_of_picture_ratio", *STEP]
     return pd.DataFrame(rows).astype(dict.fromkeys(floats, "float64"))
 
 
-def tariffs_table(iterates: Sequence[Iterate]) -> pd.DataFrame:
+STEP = {
+    "tried_profit_per_day": "delivered",
+    "predicted_gain_per_day": "predicted",
+    "gain_per_day": "gain",
+    "gain_error_per_day": "error",
+    "accepted": "accepted",
+    "radius_per_kwh": "radius",
+    "irrational_slope_ratio": "irrational",
+    "simulations": "simulations",
+}
+"""Column of ``iterations`` -> what a method that tries prices says of a round; NaN for one that does not."""
+
+
+def _step(step: Step | None) -> dict[str, float | str | None]:
+    kept = {column: None if step is None else getattr(step, name) for column, name in STEP.items()}
+    return {"trial": None if step is None else step.kind, **kept}
+
+
+def tariffs_table(rounds: Sequence[Round]) -> pd.DataFrame:
     """Prices in force by round and step of the day (means over days where they differ by day).
 
     Parameters
     ----------
-    iterates : sequence of Iterate
-        Rounds of a run.
+    rounds : sequence of Round
+        Of a run.
 
     Returns
     -------
@@ -89,7 +109,7 @@ def tariffs_table(iterates: Sequence[Iterate]) -> pd.DataFrame:
         round, step, buy, sell, network, levy, fee in $/kWh.
     """
     frames = []
-    for it in iterates:
+    for it in rounds:
         t = it.tariff
         parts = {"buy": t.buy, "sell": t.sell, "network": t.network, "levy": t.levy, "fee": t.fee}
         columns = {f"{k}_per_kwh": v.double().reshape(-1, t.steps).mean(0).numpy() * 1e-5 for k, v in parts.items()}
@@ -211,13 +231,13 @@ def trades_table(world: World, settled: Settled) -> pd.DataFrame:
     )
 
 
-def training_table(iterates: Sequence[Iterate]) -> pd.DataFrame:
+def training_table(rounds: Sequence[Round]) -> pd.DataFrame:
     """The training log of all rounds.
 
     Parameters
     ----------
-    iterates : sequence of Iterate
-        Rounds of a run.
+    rounds : sequence of Round
+        Of a run.
 
     Returns
     -------
@@ -225,5 +245,5 @@ def training_table(iterates: Sequence[Iterate]) -> pd.DataFrame:
         One row per update: round, episode, reward_per_day ($ per home), scalars of the learner, and where evaluated
         the community's cost on training days ($ a day).
     """
-    rows = [row for it in iterates for row in it.training]
+    rows = [row for it in rounds for row in it.training]
     return pd.DataFrame(rows) if rows else pd.DataFrame({"round": pd.Series(dtype="float64")})

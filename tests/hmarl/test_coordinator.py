@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from hmarl.coordinator import Coordinator, damped, price_change, view
+from hmarl.alternate import damped
+from hmarl.coordinator import Coordinator
+from hmarl.iterate import price_change, view
 from hmarl.problems import StudyError
 from hmarl.settlement import expected_net, settle_days
 from hmarl.simulate import simulate

@@ -48,7 +48,6 @@ def bill(game, tariff, rule):
 def test_every_auction_lies_between_the_pooled_bill_and_no_trade(game):
     community, tariff = game
     found = {rule: bill(community, tariff, rule) for rule in AUCTIONS}
-    print({rule: (round(cost, 3), round(kwh, 1)) for rule, (cost, kwh) in found.items()})
     alone, kwh = found.pop("none")
     assert kwh == 0.0
     assert alone > 1.05 * 729.74
