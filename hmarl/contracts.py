@@ -1,6 +1,7 @@
 """Conformance suites: what a plug-in must do to be used in a study, checked on thousands of random cases.
 
-A third party calls them in its own tests: ``check_auction(MyAuction())``. Breaches are raised as a sentence.
+A third party calls them in its own tests: ``check_auction(MyAuction())``, ``check_policy(MyPolicy())``. Breaches are
+raised as a sentence.
 """
 
 from __future__ import annotations
@@ -11,13 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hmarl.contract_error import ContractError
+from hmarl.policy_contract import check_policy
 from retail.auctions import Auction
 from retail.auctions.trials import Case, edge_cases, extreme_cases, random_cases
 from retail.orders import NANO_PER_TICK_WH, Orders, Trades
-
-
-class ContractError(AssertionError):
-    """What a plug-in does against its contract; the message says which rule, in which case, and what came out."""
 
 
 def check_auction(auction: Auction, *, books: int = 1000, seed: int = 0, remainder_wh: int | None = None) -> None:
@@ -203,4 +202,4 @@ def _where(holds: Tensor | bool, case: Case, trades: Trades) -> str:
     return " in the book wh {}, tick {}: traded wh {}, cash {}".format(*parts)
 
 
-__all__ = ["ContractError", "check_auction"]
+__all__ = ["ContractError", "check_auction", "check_policy"]
