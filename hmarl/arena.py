@@ -30,6 +30,11 @@ class Arena(Protocol):
         Steps of an episode.
     terminated : bool
         Whether the last step ends the task, or only cuts it.
+
+    Notes
+    -----
+    An arena may also have ``controls`` [N, heads] bool, whether a head moves anything for an agent (all, when absent),
+    and ``neighbours`` [N, K] int64, whose actions a mean field averages (all others, when absent).
     """
 
     agents: int
@@ -91,15 +96,17 @@ def arena_spec(arena: Arena, seed: int, clusters: Tensor | None = None) -> Spec:
     Spec
         Without a retail game; actions have no unit.
     """
+    every = torch.ones(arena.agents, len(arena.heads), dtype=torch.bool)
     return Spec(
         agents=arena.agents,
         common=arena.common,
         personal=arena.personal,
         heads=arena.heads,
-        controls=torch.ones(arena.agents, len(arena.heads), dtype=torch.bool),
+        controls=getattr(arena, "controls", every),
         clusters=torch.zeros(arena.agents, dtype=torch.int64) if clusters is None else clusters,
         steps=arena.steps,
         seed=seed,
+        neighbours=getattr(arena, "neighbours", None),
     )
 
 
@@ -126,8 +133,8 @@ def episode(learner: Learner, arena: Arena, copies: int, generator: torch.Genera
     """
     seen = [arena.reset(copies, generator)]
     actions, rewards = [], []
-    for _ in range(arena.steps):
-        action = learner.act(Seen(seen[-1], None), explore)
+    for step in range(arena.steps):
+        action = learner.act(Seen(seen[-1], None, step), explore)
         features, reward = arena.step(action)
         seen.append(features)
         actions.append(action)

@@ -118,7 +118,9 @@ def compute(job: Job, simulate: Simulate | None, report: Report) -> Computed | F
     try:
         report("starting", 0.0)
         began = time.monotonic()
-        result = (simulate or partial(_real(), folder=job.folder))(job.arm, job.seed, job.data, report)
+        # On another machine the folder may not exist: then nothing is kept before the end.
+        folder = job.folder if job.folder.is_dir() else None
+        result = (simulate or partial(_real(), folder=folder))(job.arm, job.seed, job.data, report)
         about = manifest.describe(
             job.arm.resolved(),
             seed=job.seed,

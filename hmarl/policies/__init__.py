@@ -5,6 +5,9 @@ from __future__ import annotations
 POLICIES: dict[str, str] = {
     "rule-based": "hmarl.policies.rule_based:RuleBased",
     "zi": "hmarl.policies.zi:ZI",
+    "dqn": "hmarl.policies.dqn:DQN",
+    "mf-q": "hmarl.policies.mf_q:MFQ",
+    "mf-ac": "hmarl.policies.mf_ac:MFAC",
     "ippo": "hmarl.policies.ppo:IPPO",
     "mappo": "hmarl.policies.ppo:MAPPO",
     "coordinated": "hmarl.policies.coordinated:Coordinated",

@@ -43,6 +43,8 @@ class Spec:
         Seed of the run; a learner draws from its own named streams.
     game : Game or None
         The retail game, for rules and planners; None in any other environment (``hmarl.arena``).
+    neighbours : Tensor [N, K] int64 or None
+        Whose actions a mean field averages for each agent; all others when None.
     """
 
     agents: int
@@ -54,6 +56,7 @@ class Spec:
     steps: int
     seed: int
     game: Game | None = None
+    neighbours: Tensor | None = None
 
     @classmethod
     def of(cls, game: Game, clusters: Tensor, seed: int) -> Spec:
@@ -121,10 +124,13 @@ class Seen:
     whole : State or None
         The state itself, in kWh and ticks: for rules and planners, which read what belongs to their own home and what
         is public. None outside the retail game.
+    step : int
+        Step of the episode, 0 at its start: learners that remember within an episode begin anew there.
     """
 
     features: Features
     whole: State | None
+    step: int = 0
 
     @property
     def state(self) -> State:
@@ -268,7 +274,12 @@ class Descending(Learner, Protocol):
 
 
 class Policy(Protocol):
-    """A frozen dataclass of hyper-parameters."""
+    """A frozen dataclass of hyper-parameters.
+
+    A policy whose agents read what is private to others when they act (pooled planners, messages within a step) says so
+    by a class attribute ``private: ClassVar[bool] = False``; for all others ``hmarl.contracts.check_policy`` holds them
+    to acting on their own and on public information.
+    """
 
     def start(self, spec: Spec) -> Learner:
         """Start a learner.

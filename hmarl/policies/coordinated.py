@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ class Coordinated(RuleBased):
     Source: own; the honest opponent of every coordinating learner.
     """
 
+    private: ClassVar[bool] = False
     keep: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5)
     level: tuple[float, ...] = (0.0, 0.5, 0.75, 0.875, 1.0)
     room: tuple[float, ...] = (0.0, 0.5, 1.0)
