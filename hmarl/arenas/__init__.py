@@ -1,0 +1,1 @@
+"""Games with known answers, for any learner of continuous actions (``hmarl.arena``)."""
