@@ -247,9 +247,8 @@ class DeterministicLearner:
 
     def state(self) -> dict[str, Any]:
         """Weights, optimisers, memory, scales, counters and the states of the streams."""
-        nets = [self.actor, self.actor_target, *(c.net for c in (*self.critics, *self.targets))]
         return {
-            "nets": [net.state_dict() for net in nets],
+            "nets": [net.state_dict() for net in self._nets()],
             "optimizers": [self.actor_step.state_dict(), self.critic_step.state_dict()],
             "streams": [self.noise.get_state(), self.replay.get_state()],
             "memory": self.memory.state(),
@@ -257,6 +256,11 @@ class DeterministicLearner:
             "reward_scale": self.reward_scale,
             "counters": [self.days_seen, self.updates, self.progress],
         }
+
+    def _nets(self) -> list[StackedMLP]:
+        nets = [self.actor, *(c.net for c in self.critics)]
+        # Lambda-returns are worked out anew and need no targets that move slowly.
+        return nets if self.policy.trace > 0 else [*nets, self.actor_target, *(c.net for c in self.targets)]
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a state.
@@ -266,8 +270,7 @@ class DeterministicLearner:
         state : dict
             From ``state`` of the same policy and spec.
         """
-        nets = [self.actor, self.actor_target, *(c.net for c in (*self.critics, *self.targets))]
-        for net, weights in zip(nets, state["nets"], strict=True):
+        for net, weights in zip(self._nets(), state["nets"], strict=True):
             net.load_state_dict(weights)
         for optimizer, part in zip((self.actor_step, self.critic_step), state["optimizers"], strict=True):
             optimizer.load_state_dict(part)
