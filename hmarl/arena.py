@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hmarl.policies.base import Learner, Rollout, Seen, Spec
+from hmarl.public import publish_actions, reads_public, unpublished
 from hmarl.training import Row
 from retail.observation import Features
 from retail.streams import torch_stream
@@ -133,14 +134,17 @@ def episode(learner: Learner, arena: Arena, copies: int, generator: torch.Genera
     """
     seen = [arena.reset(copies, generator)]
     actions, rewards = [], []
+    public = [unpublished(learner, copies, arena.agents, retail=False)]
     for step in range(arena.steps):
-        action = learner.act(Seen(seen[-1], None, step), explore)
+        action = learner.act(Seen(seen[-1], None, step, public[-1].vector), explore)
         features, reward = arena.step(action)
+        public.append(publish_actions(action) if reads_public(learner) else public[-1])
         seen.append(features)
         actions.append(action)
         rewards.append(reward)
     stacked = Features(*(torch.stack(part) for part in zip(*seen, strict=True)))
-    return Rollout(stacked, torch.stack(actions), torch.stack(rewards), arena.terminated)
+    published = [torch.stack(part) for part in zip(*public[1:], strict=True)]
+    return Rollout(stacked, torch.stack(actions), torch.stack(rewards), arena.terminated, *published)
 
 
 def practise(

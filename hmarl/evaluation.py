@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hmarl.policies.base import Learner, Seen
+from hmarl.public import publish, reads_public, unpublished
 from retail.game import Game
 from retail.observation import Features
 from retail.state import Outcome, State, combine
@@ -192,16 +193,20 @@ def _play(
 ) -> tuple[Outcome, Tensor]:
     state = game.reset(days, tariff, arrival, stored, features=learner.reads_features)
     outcomes, after = [], []
+    public = unpublished(learner, len(days), game.community.prosumers).vector
     with torch.no_grad():
         for _ in range(game.community.steps):
-            action = learner.act(look(game, learner, state), explore=False)
+            action = learner.act(look(game, learner, state, public), explore=False)
+            before = state
             state, outcome = game.step(state, action, learner.heads)
+            if reads_public(learner):
+                public = publish(game, before, outcome, action).vector
             outcomes.append(outcome)
             after.append(state.stored)
     return combine(outcomes, partial(torch.stack, dim=1)), torch.stack(after, 1)
 
 
-def look(game: Game, learner: Learner, state: State) -> Seen:
+def look(game: Game, learner: Learner, state: State, public: Tensor | None = None) -> Seen:
     """What a learner gets to see.
 
     Parameters
@@ -212,11 +217,15 @@ def look(game: Game, learner: Learner, state: State) -> Seen:
         Declares whether it reads features.
     state : State
         Of B days.
+    public : Tensor [B, Z], optional
+        What was published of the step before; as at the start of a day when absent.
 
     Returns
     -------
     Seen
-        Features (scaled) or none, and the state (kWh, ticks).
+        Features (scaled) or none, the state (kWh, ticks), and what was published.
     """
-    nothing = Features(torch.empty(0), torch.empty(0))
-    return Seen(game.features(state) if learner.reads_features else nothing, state, state.step)
+    features = game.features(state) if learner.reads_features else Features(torch.empty(0), torch.empty(0))
+    if public is None:
+        public = unpublished(learner, len(state.days), game.community.prosumers).vector
+    return Seen(features, state, state.step, public)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import torch
@@ -126,11 +126,15 @@ class Seen:
         is public. None outside the retail game.
     step : int
         Step of the episode, 0 at its start: learners that remember within an episode begin anew there.
+    public : Tensor [B, Z] float32
+        What was published of the step before (``hmarl.public``), zeros at the start of an episode; empty for learners
+        without ``reads_public``.
     """
 
     features: Features
     whole: State | None
     step: int = 0
+    public: Tensor = field(default_factory=lambda: torch.empty(0))
 
     @property
     def state(self) -> State:
@@ -154,12 +158,18 @@ class Rollout:
         $, larger is better.
     terminated : bool
         Whether the last step ended the task (else it is cut and its value is bootstrapped).
+    public : Tensor [T, B, Z] float32
+        What was published of each step (``hmarl.public``); no width for learners without ``reads_public``.
+    position : Tensor [T, B, N] float32
+        Net load at the meter in mean home sizes, + = import, and 0 outside the retail game; as ``public``.
     """
 
     features: Features
     action: Tensor
     reward: Tensor
     terminated: bool
+    public: Tensor = field(default_factory=lambda: torch.empty(0))
+    position: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 class Learner(Protocol):

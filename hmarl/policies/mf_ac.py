@@ -12,7 +12,7 @@ from torch import Tensor
 from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group, set_rate
 from hmarl.policies.base import Blocks, Price, Rollout, Seen, Spec, Training, learned_heads
 from hmarl.policies.levels import Choices, check_levels
-from hmarl.policies.mean_field import MeanField
+from hmarl.policies.mean_action import MeanAction
 from hmarl.policies.ranges import check_ranges
 from hmarl.policies.value_learning import LEVELS
 from hmarl.scaling import Standard
@@ -127,7 +127,7 @@ class MFACLearner:
         self.heads = learned_heads(spec, policy.price, policy.blocks)
         self.choices = Choices.of(policy.levels, len(self.heads))
         self.groups = Groups.make(spec.clusters, policy.sharing, spec.deciding(self.heads))
-        self.field = MeanField.of(spec, self.heads, len(self.choices))
+        self.field = MeanAction.of(spec, self.heads, len(self.choices))
         count, weights = self.groups.members.shape[0], torch_stream(spec.seed, "weights")
         means = len(self.choices)
         wide, narrow = spec.personal + means, spec.personal + means * policy.actor_sees_mean

@@ -8,7 +8,7 @@ from hmarl.arenas.aim import Aim
 from hmarl.arenas.ising import Ising, magnetisation
 from hmarl.policies.base import Misfit, Rollout, Seen
 from hmarl.policies.levels import Choices
-from hmarl.policies.mean_field import MeanField
+from hmarl.policies.mean_action import MeanAction
 from hmarl.policies.mf_ac import MFAC
 from hmarl.policies.mf_q import MFQ
 from hmarl.policies.value_learning import Episodes
@@ -80,11 +80,11 @@ def test_no_order_far_above_the_critical_temperature(make):
 
 def test_the_mean_is_over_the_others_that_decide_or_over_the_neighbours():
     chosen = torch.tensor([[2, 0, 1, 2]])
-    everyone = MeanField(3, torch.tensor([1.0, 1.0, 0.0, 1.0]), None)
+    everyone = MeanAction(3, torch.tensor([1.0, 1.0, 0.0, 1.0]), None)
     torch.testing.assert_close(everyone(chosen)[0, 0], torch.tensor([0.5, 0.0, 0.5]))
     torch.testing.assert_close(everyone(chosen)[0, 2], torch.tensor([1 / 3, 0.0, 2 / 3]))
     assert not everyone(torch.full((1, 4), -1)).any()
-    ring = MeanField(3, torch.ones(4), torch.tensor([[3, 1], [0, 2], [1, 3], [2, 0]]))
+    ring = MeanAction(3, torch.ones(4), torch.tensor([[3, 1], [0, 2], [1, 3], [2, 0]]))
     torch.testing.assert_close(ring(chosen)[0, 0], torch.tensor([0.5, 0.0, 0.5]))
     over_time = everyone.of_rollout(chosen.expand(2, 1, 4))
     assert over_time.shape == (3, 1, 4, 3)
