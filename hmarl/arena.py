@@ -126,8 +126,8 @@ def episode(learner: Learner, arena: Arena, copies: int, generator: torch.Genera
     """
     seen = [arena.reset(copies, generator)]
     actions, rewards = [], []
-    for _ in range(arena.steps):
-        action = learner.act(Seen(seen[-1], None), explore)
+    for step in range(arena.steps):
+        action = learner.act(Seen(seen[-1], None, step), explore)
         features, reward = arena.step(action)
         seen.append(features)
         actions.append(action)

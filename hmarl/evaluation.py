@@ -218,4 +218,5 @@ def look(game: Game, learner: Learner, state: State) -> Seen:
     Seen
         Features (scaled) or none, and the state (kWh, ticks).
     """
-    return Seen(game.features(state) if learner.reads_features else Features(torch.empty(0), torch.empty(0)), state)
+    features = game.features(state) if learner.reads_features else Features(torch.empty(0), torch.empty(0))
+    return Seen(features, state, state.step)

@@ -9,6 +9,7 @@ POLICIES: dict[str, str] = {
     "mappo": "hmarl.policies.ppo:MAPPO",
     "coordinated": "hmarl.policies.coordinated:Coordinated",
     "apg": "hmarl.policies.apg:APG",
+    "a3c3": "hmarl.policies.a3c3:A3C3",
     "optimal": "hmarl.policies.optimal:Optimal",
 }
 """Name -> ``module:Class`` of every follower policy."""

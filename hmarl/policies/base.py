@@ -121,10 +121,13 @@ class Seen:
     whole : State or None
         The state itself, in kWh and ticks: for rules and planners, which read what belongs to their own home and what
         is public. None outside the retail game.
+    step : int
+        Step of the episode, 0..T-1; learners that remember the day so far forget it at 0.
     """
 
     features: Features
     whole: State | None
+    step: int = 0
 
     @property
     def state(self) -> State:
