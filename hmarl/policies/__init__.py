@@ -18,6 +18,7 @@ POLICIES: dict[str, str] = {
     "mean-field": "hmarl.policies.mean_field:MeanField",
     "coordinated": "hmarl.policies.coordinated:Coordinated",
     "apg": "hmarl.policies.apg:APG",
+    "a3c3": "hmarl.policies.a3c3:A3C3",
     "optimal": "hmarl.policies.optimal:Optimal",
 }
 """Name -> ``module:Class`` of every follower policy."""
