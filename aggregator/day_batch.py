@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from aggregator.day_program import Day
-from aggregator.interior import Block, Task, minimise
+from aggregator.interior import Block, NotConverged, Task, minimise
 from aggregator.pools import Pool
 from aggregator.prosumers import Array
 
@@ -36,6 +36,9 @@ class DayBatch:
         self._most_out = behind @ (self._column("discharge") * discharge)
         whole = np.ones((1, 1, steps))
         self._store_low, self._store_high = self._column("store_min") * whole, self._column("store_max") * whole
+        self._begin = self._column("start")[..., 0]
+        if one.begin is not None:
+            self._begin = np.concatenate([pool.begin for pool in pools if pool.begin is not None])
         self._end_cost = np.zeros((len(self._fixed), len(groups), steps))
         if one.storage_end == "restore":
             self._store_low[..., -1:] = self._store_high[..., -1:] = self._column("start")
@@ -47,22 +50,36 @@ class DayBatch:
         each = np.array([[[getattr(one, name)] for one in pool.groups] for pool in self._pools], dtype=np.float64)
         return np.repeat(each, self._days, axis=0)
 
-    def solve(self, buy: Array, sell: Array) -> list[list[Day]]:
+    def solve(self, buy: Array, sell: Array, rescue: Callable[[int, int], Day] | None = None) -> list[list[Day]]:
         """Solve all days.
 
         Parameters
         ----------
         buy, sell : array [D, T] $/kWh
             Prices of imported and exported energy, ``buy >= sell``.
+        rescue : callable, optional
+            Solves a day of a pool (positions) in another way. Linear problems can be so degenerate that the method does
+            not end: a store that holds exactly what the rest of the day needs, say.
 
         Returns
         -------
         list of list of Day
             One list per pool, one entry per day.
+
+        Raises
+        ------
+        NotConverged
+            If a day stays above tolerance and there is no ``rescue``.
         """
         block, fixed = self._block, self._fixed
         repeat = (len(self._pools), 1)
-        x, (energy, stored, _) = minimise(self._task(fixed, np.tile(buy, repeat), np.tile(sell, repeat)))
+        lost: list[int] = []
+        try:
+            x, (energy, stored, _) = minimise(self._task(fixed, np.tile(buy, repeat), np.tile(sell, repeat)))
+        except NotConverged as stopped:
+            if rescue is None:
+                raise
+            x, (energy, stored, _), lost = stopped.x, stopped.multipliers, stopped.lost.tolist()
         imports, exports, gain, loss, store, *inside = block.split(x)
         # the box keeps every column a hair inside; the grid side is set to balance exactly, in one direction only
         net = fixed + block.behind @ (gain * block.charge - loss * block.discharge)
@@ -73,6 +90,9 @@ class DayBatch:
         imports, exports = np.maximum(net, 0.0), np.maximum(-net, 0.0)
         parts = (imports, exports, bought, gain, loss, store, energy, -stored)
         found = [Day(*(part[row] for part in parts)) for row in range(len(fixed))]
+        if rescue is not None:
+            for row in lost:
+                found[row] = rescue(*divmod(row, self._days))
         return [found[k : k + self._days] for k in range(0, len(found), self._days)]
 
     def _task(self, fixed: Array, buy: Array, sell: Array) -> Task:
@@ -99,6 +119,6 @@ class DayBatch:
             lower += [0 * per_meter] * 2
             curve += [0 * per_meter] * 2
         storage = np.zeros(stores)
-        storage[:, :, 0] = self._column("start")[..., 0]
+        storage[:, :, 0] = self._begin
         join = self._block.join
         return Task(self._block, join(*cost), join(*curve), join(*lower), join(*upper), fixed, storage)

@@ -138,7 +138,7 @@ class DayProgram:
         variable = getattr(model, name)
         return self._program.columns(variable) if len(variable) else np.zeros((0, steps), np.int32)
 
-    def solve(self, fixed: Array, buy: Array, sell: Array) -> Day:
+    def solve(self, fixed: Array, buy: Array, sell: Array, begin: Array | None = None) -> Day:
         """Solve one day.
 
         Parameters
@@ -147,6 +147,8 @@ class DayProgram:
             Fixed energy at each meter, + = import.
         buy, sell : array [T] $/kWh
             Prices of imported and exported energy, ``buy >= sell``.
+        begin : array [G] kWh, optional
+            Stored energy before the first step; that of the last call (at first ``groups[j].start``) when absent.
 
         Returns
         -------
@@ -156,6 +158,8 @@ class DayProgram:
         program.change_cost(col["imports"], np.broadcast_to(buy, fixed.shape))
         program.change_cost(col["exports"], np.broadcast_to(-sell, fixed.shape))
         program.change_rows(self._balance, fixed, fixed)
+        if begin is not None and len(begin):
+            program.change_rows(self._storage[:, 0], begin, begin)
         solution = program.solve()
         x, dual = solution.x, solution.dual
         return Day(

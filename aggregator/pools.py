@@ -61,6 +61,8 @@ class Pool:
     fee : float $/kWh
         Fee on energy exchanged between the meters of the pool; with one meter there is nothing to exchange.
     storage_end : str
+    begin : array [D, G] kWh, optional
+        Stored energy before the first step of each day; ``groups[j].start`` when absent.
     """
 
     fixed_kwh: Array
@@ -69,6 +71,7 @@ class Pool:
     prosumers: NDArray[np.intp]
     fee: float
     storage_end: str
+    begin: Array | None = None
 
 
 def pools(portfolio: Portfolio, *, merge: bool = True) -> tuple[Pool, ...]:
@@ -78,7 +81,7 @@ def pools(portfolio: Portfolio, *, merge: bool = True) -> tuple[Pool, ...]:
     ----------
     portfolio : Portfolio
     merge : bool
-        Whether equal batteries behind one balance become one group.
+        Whether equal batteries behind one balance become one group; never where each day has its own ``begin``.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def pools(portfolio: Portfolio, *, merge: bool = True) -> tuple[Pool, ...]:
         return tuple(_pool(portfolio, everyone[n : n + 1], np.zeros(1, np.intp), False) for n in everyone)
     if portfolio.fee > 0.0:
         return (_pool(portfolio, everyone, everyone, False),)
-    return (_pool(portfolio, everyone, np.zeros_like(everyone), merge),)
+    return (_pool(portfolio, everyone, np.zeros_like(everyone), merge and portfolio.begin is None),)
 
 
 def _pool(portfolio: Portfolio, prosumers: NDArray[np.intp], meters: NDArray[np.intp], merge: bool) -> Pool:
@@ -102,6 +105,7 @@ def _pool(portfolio: Portfolio, prosumers: NDArray[np.intp], meters: NDArray[np.
     fixed = np.zeros((portfolio.days, int(meters.max()) + 1, portfolio.steps))
     for n, meter in zip(prosumers, meters, strict=True):
         fixed[:, meter] += portfolio.fixed_kwh[:, n]
+    owners = [who[0] for who in alike.values()]
     return Pool(
         fixed_kwh=fixed,
         groups=tuple(_group(key, len(who)) for key, who in alike.items()),
@@ -109,6 +113,7 @@ def _pool(portfolio: Portfolio, prosumers: NDArray[np.intp], meters: NDArray[np.
         prosumers=prosumers,
         fee=portfolio.fee if portfolio.pooled else 0.0,
         storage_end=portfolio.storage_end,
+        begin=None if portfolio.begin is None else portfolio.begin[:, owners],
     )
 
 

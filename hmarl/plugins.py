@@ -1,4 +1,4 @@
-"""Swappable things by name: policies, auctions, markets, leaders and data sources.
+"""Swappable things by name: policies, auctions, markets, leaders, forecasts and data sources.
 
 Each kind has one table of strings, ``{"mark-up": "aggregator.leaders.mark_up:MarkUp"}``, in the package where the
 things live, and an entry-point group ``hmarl.<kind>`` of the same form for other distributions. A class is imported
@@ -22,6 +22,7 @@ KINDS: dict[str, str] = {
     "auctions": "auction",
     "markets": "market",
     "leaders": "leader",
+    "forecasts": "forecast",
     "sources": "source",
 }
 """Kind of thing -> what one of them is called."""
@@ -31,6 +32,7 @@ TABLES: dict[str, tuple[str, str]] = {
     "auctions": ("retail", "AUCTIONS"),
     "markets": ("wholesale", "MARKETS"),
     "leaders": ("aggregator", "LEADERS"),
+    "forecasts": ("hmarl.forecasts", "FORECASTS"),
     "sources": ("retail", "SOURCES"),
 }
 """Kind of thing -> module and name of its table."""

@@ -149,7 +149,7 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         arm=arm,
         seed=seed,
         game=game,
-        spec=Spec.of(game, portfolio_clusters(game), seed),
+        spec=Spec.of(game, portfolio_clusters(game), seed, arm.forecast.make()),
         training=training,
         judged=judged,
         arrival=arrivals(game, seed),

@@ -9,6 +9,7 @@ POLICIES: dict[str, str] = {
     "mappo": "hmarl.policies.ppo:MAPPO",
     "coordinated": "hmarl.policies.coordinated:Coordinated",
     "apg": "hmarl.policies.apg:APG",
+    "mpc": "hmarl.policies.mpc:MPC",
     "optimal": "hmarl.policies.optimal:Optimal",
 }
 """Name -> ``module:Class`` of every follower policy."""

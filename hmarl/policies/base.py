@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from hmarl.forecasts import Forecast, Persistence
 from retail.game import Game
 from retail.heads import BLOCK_HEADS
 from retail.observation import Features
@@ -43,6 +44,8 @@ class Spec:
         Seed of the run; a learner draws from its own named streams.
     game : Game or None
         The retail game, for rules and planners; None in any other environment (``hmarl.arena``).
+    forecast : Forecast
+        What planners expect of load, PV and prices; the study's section ``forecast``.
     """
 
     agents: int
@@ -54,9 +57,10 @@ class Spec:
     steps: int
     seed: int
     game: Game | None = None
+    forecast: Forecast = field(default_factory=Persistence)
 
     @classmethod
-    def of(cls, game: Game, clusters: Tensor, seed: int) -> Spec:
+    def of(cls, game: Game, clusters: Tensor, seed: int, forecast: Forecast | None = None) -> Spec:
         """Describe a retail game.
 
         Parameters
@@ -67,6 +71,8 @@ class Spec:
             Labels.
         seed : int
             Seed of the run.
+        forecast : Forecast, optional
+            Of planners; ``persistence`` when absent.
 
         Returns
         -------
@@ -84,6 +90,7 @@ class Spec:
             steps=c.steps,
             seed=seed,
             game=game,
+            forecast=Persistence() if forecast is None else forecast,
         )
 
     @property

@@ -10,18 +10,31 @@ from torch import Tensor
 
 from hmarl.pictures import picture
 from hmarl.policies.base import Seen, Spec, Stateless
+from hmarl.policies.mpc import Scope, check_scope
 from retail.state import State
 
 
 @dataclass(frozen=True)
 class Optimal:
-    """Perfect-foresight optimum of each prosumer alone against the tariff, under exactly the game's costs.
+    """Perfect-foresight optimum of each home alone, or of the community, under exactly the game's costs.
 
-    A yardstick, not a strategy: it knows the whole day, but ignores the peer-to-peer market it then trades in. Limit
-    prices are truthful.
+    A yardstick, not a strategy: it knows the whole day. Limit prices are truthful.
 
     Source: linear or convex quadratic program of one prosumer (``aggregator.portfolio``), solved by HiGHS.
+
+    Parameters
+    ----------
+    scope : str
+        ``home``: each home against the tariff, blind to the peer-to-peer market it then trades in. ``community``: all
+        stores as one balance, the least cost there is.
     """
+
+    scope: Scope = "home"
+
+    @property
+    def centralised(self) -> bool:
+        """Whether moves of one home rest on what belongs to others."""
+        return self.scope == "community"
 
     def start(self, spec: Spec) -> Planner:
         """Start the planners.
@@ -35,15 +48,21 @@ class Optimal:
         -------
         Planner
             Plans a day when it begins.
+
+        Raises
+        ------
+        Misfit
+            If a community that cannot trade is to be planned as one.
         """
-        return Planner(spec)
+        check_scope("optimal", self.scope, spec.retail)
+        return Planner(self, spec)
 
 
 class Planner(Stateless):
     """Live planners; the plan of a day and tariff is made once and kept."""
 
-    def __init__(self, spec: Spec) -> None:
-        self.game = spec.retail
+    def __init__(self, policy: Optimal, spec: Spec) -> None:
+        self.policy, self.game = policy, spec.retail
         self.plans: dict[tuple[int, bytes, bytes], Tensor] = {}
         self.begins: list[bytes] = []
 
@@ -88,8 +107,9 @@ class Planner(Stateless):
         plans = []
         for batch in batches:
             start = state.stored[batch[0]].numpy() if self.game.storage_end == "carry" else None
-            homes = picture(self.game, state.days[batch], pooled=False, start=start)
-            prices = state.tariff[batch]
+            prices, pooled = state.tariff[batch], self.policy.scope == "community"
+            fee = float(prices.fee_price.min()) if pooled else 0.0
+            homes = picture(self.game, state.days[batch], pooled=pooled, fee=fee, start=start)
             plans.append(BestResponse(homes).solve(prices.buy_price, prices.sell_price).store_change)
         for key, plan in zip(missing, torch.from_numpy(np.concatenate(plans)).transpose(1, 2), strict=True):
             self.plans[key] = plan.contiguous()
