@@ -33,7 +33,7 @@ app = typer.Typer(
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
 KindName = Annotated[
-    str, typer.Argument(metavar="policies|auctions|markets|leaders|sources", help="Which names to list.")
+    str, typer.Argument(metavar="policies|auctions|markets|leaders|forecasts|sources", help="Which names to list.")
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value; repeatable.")
@@ -46,6 +46,9 @@ Jobs = Annotated[
 Data = Annotated[str | None, typer.Option("--data", metavar="DIR", help="Folder of real data (else HMARL_DATA).")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Redo and replace what is in the run folders.")]
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Also log training for TensorBoard, in the run folders.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")]
 
 
@@ -59,6 +62,7 @@ def run(
     data: Data = None,
     out: Out = Path("runs"),
     fresh: Fresh = False,
+    tensorboard: TensorBoard = False,
     debug: Debug = False,
 ) -> None:
     """Run a study; print and store the summary. Finished seeds are not run again."""
@@ -70,7 +74,14 @@ def run(
     checked = _read(study, settings, seeds)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     outcome = run_study(
-        checked, arms=arm, jobs=jobs or cores, data=folder, out=out, fresh=fresh, console=_console(stderr=True)
+        checked,
+        arms=arm,
+        jobs=jobs or cores,
+        data=folder,
+        out=out,
+        fresh=fresh,
+        console=_console(stderr=True),
+        tensorboard=tensorboard,
     )
     summary = summarize(checked, out)
     if summary.rows:
@@ -103,14 +114,16 @@ def check(study: StudyName, settings: Settings = None, seeds: Seeds = None, debu
 
 @app.command("list")
 def list_(kind: KindName, debug: Debug = False) -> None:
-    """List what can be named in a study, with a line of explanation and its source."""
+    """List what can be named in a study, with a line of explanation, its source, and what a policy can play."""
     from rich.table import Table  # noqa: PLC0415
 
     from hmarl import plugins  # noqa: PLC0415
 
-    table = Table("name", "what it is", "source", box=None, pad_edge=False)
+    headings = ["name", "what it is", "source", *(["plays"] if kind == "policies" else [])]
+    table = Table(*headings, box=None, pad_edge=False)
     for name in plugins.names(kind):
-        table.add_row(name, plugins.one_line(kind, name), plugins.source(kind, name))
+        row = [name, plugins.one_line(kind, name), plugins.source(kind, name)]
+        table.add_row(*row, *([plugins.plays(name)] if kind == "policies" else []))
     _console().print(table)
 
 

@@ -12,6 +12,7 @@ import importlib
 import inspect
 from functools import lru_cache
 from importlib.metadata import entry_points
+from itertools import takewhile
 from typing import Any
 
 from hmarl.problems import PluginError, Problem, unknown
@@ -193,11 +194,33 @@ def source(kind: str, name: str) -> str:
     str
         The docstring's line ``Source: ...``, or the first line below a heading ``Source``; empty if there is none.
     """
+    return _said(kind, name, "Source")
+
+
+def plays(policy: str) -> str:
+    """Say what a policy can play.
+
+    Parameters
+    ----------
+    policy : str
+        One of ``names("policies")``.
+
+    Returns
+    -------
+    str
+        The docstring's line ``Plays: ...``; "any game and arena" if there is none.
+    """
+    return _said("policies", policy, "Plays") or "any game and arena"
+
+
+def _said(kind: str, name: str, word: str) -> str:
+    """The line ``Word: ...`` of a docstring up to the end of its paragraph, or the first line below such a heading."""
     lines = [line.strip() for line in (inspect.getdoc(load(kind, name)) or "").splitlines()]
     for place, line in enumerate(lines):
-        if line.startswith("Source:"):
-            return line.removeprefix("Source:").strip()
-        if line in ("Source", "Sources"):
+        if line.startswith(f"{word}:"):
+            rest = takewhile(bool, lines[place + 1 :])
+            return " ".join([line.removeprefix(f"{word}:").strip(), *rest])
+        if line in (word, f"{word}s"):
             below = [text for text in lines[place + 1 :] if text.strip("-")]
             return below[0] if below else ""
     return ""

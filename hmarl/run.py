@@ -24,6 +24,7 @@ from hmarl import manifest, storage
 from hmarl.arm import Arm
 from hmarl.progress import Board
 from hmarl.study import Study
+from hmarl.tensorboard import check_installed
 
 Report = Callable[[str, float], None]
 Simulate = Callable[[Arm, int, Path | None, Report], storage.Result]
@@ -46,12 +47,15 @@ class Job:
         Where the result goes.
     data : Path or None
         Folder of the real data.
+    tensorboard : bool
+        Whether training is also logged for TensorBoard.
     """
 
     arm: Arm
     seed: int
     folder: Path
     data: Path | None
+    tensorboard: bool = False
 
     @property
     def label(self) -> str:
@@ -112,6 +116,7 @@ def run_study(
     fresh: bool = False,
     console: Console | None = None,
     simulate: Simulate | None = None,
+    tensorboard: bool = False,
 ) -> Outcome:
     """Run all jobs of a study that are not finished yet.
 
@@ -133,6 +138,8 @@ def run_study(
         Where progress goes; nowhere if left out.
     simulate : callable, optional
         ``(arm, seed, data, report) -> Result``; `hmarl.simulate.simulate` if left out. Importable by name if jobs > 1.
+    tensorboard : bool
+        Also log training for TensorBoard, in the run folders.
 
     Returns
     -------
@@ -145,11 +152,15 @@ def run_study(
         If there is no such arm.
     RunFolderError
         If a folder holds a different study; nothing has been run then.
+    TensorBoardMissing
+        If TensorBoard logs are asked for and it is not installed.
     """
     one_thread()
+    if tensorboard:
+        check_installed()
     chosen = [study.arm(name) for name in arms] if arms else list(study.arms)
     wanted = [
-        Job(arm, seed, storage.job_folder(out, study.name, arm.name, seed), data)
+        Job(arm, seed, storage.job_folder(out, study.name, arm.name, seed), data, tensorboard)
         for seed in (study.seeds if seeds is None else seeds)
         for arm in chosen
     ]
@@ -211,7 +222,8 @@ def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
     try:
         report("starting", 0.0)
         began = time.monotonic()
-        result = (simulate or _real())(job.arm, job.seed, job.data, report)
+        real = partial(_real(), folder=job.folder, tensorboard=job.tensorboard) if simulate is None else simulate
+        result = real(job.arm, job.seed, job.data, report)
         about = manifest.describe(
             job.arm.resolved(),
             seed=job.seed,
@@ -230,7 +242,7 @@ def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
     return None
 
 
-def _real() -> Simulate:
+def _real() -> Callable[..., storage.Result]:
     from hmarl.simulate import simulate  # noqa: PLC0415 - heavy, and only the worker needs it
 
     return simulate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,18 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from hmarl import storage
 from hmarl.arm import Arm
 from hmarl.benchmark import community_optimum, no_battery, tuned_rule
 from hmarl.coordinator import Coordinator, Iterate
 from hmarl.evaluation import merged, play
+from hmarl.halfway import Keeper
 from hmarl.policies.base import Learner
 from hmarl.policies.rule_based import RuleBased
 from hmarl.settlement import Settled, settle_days
 from hmarl.tables import agents_table, iterations_table, steps_table, tariffs_table, trades_table, training_table
+from hmarl.tensorboard import FOLDER as TENSORBOARD
+from hmarl.tensorboard import Journal
 from hmarl.world import World, build
 
 Report = Callable[[str, float], None]
@@ -55,7 +59,9 @@ class Result:
     data_files: list[Path]
 
 
-def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
+def simulate(
+    arm: Arm, seed: int, data: Path | None, report: Report, folder: Path | None = None, tensorboard: bool = False
+) -> Result:
     """Run one arm with one seed.
 
     Parameters
@@ -68,6 +74,10 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
         Folder with real data.
     report : callable
         Gets a label and the share done, 0..1.
+    folder : Path, optional
+        Of the run: a training in the middle is kept there, and a stopped one goes on.
+    tensorboard : bool
+        Also log training there for TensorBoard.
 
     Returns
     -------
@@ -80,7 +90,7 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
         If a judged day costs less than the perfect-foresight optimum of the community.
     """
     report("reading data", 0.0)
-    world = build(arm, seed, data)
+    world = _kept(build(arm, seed, data), folder, tensorboard)
     iterates = list(Coordinator(world, report=lambda label, share: report(label, 0.02 + 0.88 * share)))
     last = iterates[-1]
     report("held-out days", 0.92)
@@ -110,6 +120,14 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
     torch.save(last.learners, buffer)
     report("done", 1.0)
     return Result(frames, buffer.getvalue(), certificate, measures, list(world.files))
+
+
+def _kept(world: World, folder: Path | None, tensorboard: bool) -> World:
+    """A world whose trainings keep their state, and a log for TensorBoard, in the folder of the run."""
+    if folder is None:
+        return world
+    journal = Journal(folder / TENSORBOARD) if tensorboard else None
+    return replace(world, keeper=Keeper(folder / storage.HALFWAY), journal=journal)
 
 
 def _all_days(world: World, learner: Learner, last: Iterate) -> tuple[Settled, NDArray[np.int64], NDArray[np.bool_]]:

@@ -24,6 +24,7 @@ MEASURES = "measures.json"
 CERTIFICATE = "certificate.json"
 CHECKPOINT = "checkpoint.pt"
 ERROR = "error.txt"
+HALFWAY = "training.pt"
 
 
 class RunFolderError(ValueError):
@@ -240,7 +241,8 @@ def store(folder: Path, result: Result, manifest: Mapping[str, Any]) -> None:
     write_bytes(folder / CHECKPOINT, result.checkpoint)
     write_json(folder / CERTIFICATE, result.certificate)
     write_json(folder / MEASURES, result.measures)
-    (folder / ERROR).unlink(missing_ok=True)
+    for done_with in (ERROR, HALFWAY):
+        (folder / done_with).unlink(missing_ok=True)
     write_json(folder / MANIFEST, manifest)
 
 

@@ -29,6 +29,8 @@ class MPC:
     study's section ``forecast``; the tariff of the day is known. Limit prices are truthful. Of equally good plans
     one in the middle is taken, which spreads a move over the steps that serve equally well.
 
+    Plays: the retail game; scope community needs an auction
+
     Source: linear or convex quadratic program (``aggregator.portfolio``); receding horizon as in Rawlings, Mayne and
     Diehl (2017), Model Predictive Control, chapter 1.
 

@@ -20,6 +20,8 @@ class Optimal:
 
     A yardstick, not a strategy: it knows the whole day. Limit prices are truthful.
 
+    Plays: the retail game; scope community needs an auction
+
     Source: linear or convex quadratic program of one prosumer (``aggregator.portfolio``), solved by HiGHS.
 
     Parameters
