@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from aggregator.day_program import Day
-from aggregator.interior import Block, Task, minimise
+from aggregator.interior import Block, NotConverged, Task, minimise
 from aggregator.pools import Pool
 from aggregator.prosumers import Array
 from aggregator.store_table import store_table
@@ -35,22 +35,36 @@ class DayBatch:
         self._most_in = behind @ np.maximum(flow, 0.0).sum(axis=2)
         self._most_out = behind @ np.maximum(-flow, 0.0).sum(axis=2)
 
-    def solve(self, buy: Array, sell: Array) -> list[list[Day]]:
+    def solve(self, buy: Array, sell: Array, rescue: Callable[[int, int], Day] | None = None) -> list[list[Day]]:
         """Solve all days.
 
         Parameters
         ----------
         buy, sell : array [D, T] $/kWh
             Prices of imported and exported energy, ``buy >= sell``.
+        rescue : callable, optional
+            Solves a day of a pool (positions) in another way. Linear problems can be so degenerate that the method does
+            not end: a store that holds exactly what the rest of the day needs, say.
 
         Returns
         -------
         list of list of Day
             One list per pool, one entry per day.
+
+        Raises
+        ------
+        NotConverged
+            If a day stays above tolerance and there is no ``rescue``.
         """
         block, fixed = self._block, self._fixed
         repeat = (len(self._pools), 1)
-        x, (energy, stored, _) = minimise(self._task(fixed, np.tile(buy, repeat), np.tile(sell, repeat)))
+        lost: list[int] = []
+        try:
+            x, (energy, stored, _) = minimise(self._task(fixed, np.tile(buy, repeat), np.tile(sell, repeat)))
+        except NotConverged as stopped:
+            if rescue is None:
+                raise
+            x, (energy, stored, _), lost = stopped.x, stopped.multipliers, stopped.lost.tolist()
         _, _, ports, store, other = block.split(x)
         # the box keeps every column a hair inside; the grid side is set to balance exactly, in one direction only
         net = fixed + block.behind @ (ports * block.meter).sum(axis=2)
@@ -63,6 +77,9 @@ class DayBatch:
         gain, loss = (ports[:, :first, p] for p in (0, 1))
         parts = (imports, exports, bought, gain, loss, store[:, :first], energy, -stored[:, :first], ports[:, first:])
         found = [Day(*(part[row] for part in parts)) for row in range(len(fixed))]
+        if rescue is not None:
+            for row in lost:
+                found[row] = rescue(*divmod(row, self._days))
         return [found[k : k + self._days] for k in range(0, len(found), self._days)]
 
     def _task(self, fixed: Array, buy: Array, sell: Array) -> Task:

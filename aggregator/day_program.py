@@ -135,6 +135,7 @@ class DayProgram:
         self._col |= {name: self._columns(model, name, steps) for name in ("gain", "loss", "store")}
         self._balance = self._program.rows(model.balance)
         self._storage = self._program.rows(model.storage) if groups else np.zeros((0, steps), np.int32)
+        self._start = np.array([one.start for one in groups])
         self._face: Program | None = None
         self._most = sum(one.charge / one.eta_charge + one.discharge * one.eta_discharge for one in groups)
         if self._exchange:
@@ -145,7 +146,7 @@ class DayProgram:
         variable = getattr(model, name)
         return self._program.columns(variable) if len(variable) else np.zeros((0, steps), np.int32)
 
-    def solve(self, fixed: Array, buy: Array, sell: Array) -> Day:
+    def solve(self, fixed: Array, buy: Array, sell: Array, begin: Array | None = None) -> Day:
         """Solve one day.
 
         Parameters
@@ -154,11 +155,16 @@ class DayProgram:
             Fixed energy at each meter, + = import.
         buy, sell : array [T] $/kWh
             Prices of imported and exported energy, ``buy >= sell``.
+        begin : array [G] kWh, optional
+            Stored energy before the first step; ``groups[j].start`` when absent.
 
         Returns
         -------
         Day
         """
+        if len(self._storage):
+            first = self._start if begin is None else begin
+            self._program.change_rows(self._storage[:, 0], first, first)
         col, solution = self._col, self._solve(fixed, buy, sell)
         x, dual = solution.x, solution.dual
         return Day(

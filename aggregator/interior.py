@@ -27,8 +27,23 @@ PROXIMAL = 1e-8
 REFINE = 1
 
 
+Rows = tuple[Array, Array, Array]
+
+
 class NotConverged(RuntimeError):
-    """The interior point method did not reach its tolerance; the message says how far it came."""
+    """The interior point method did not reach its tolerance; the message says how far it came.
+
+    Attributes
+    ----------
+    lost : array of int
+        Members of the batch that stayed above tolerance.
+    x, multipliers
+        As ``minimise`` returns them; no use for the lost members.
+    """
+
+    def __init__(self, message: str, lost: NDArray[np.intp], x: Array, multipliers: Rows) -> None:
+        super().__init__(message)
+        self.lost, self.x, self.multipliers = lost, x, multipliers
 
 
 @dataclass(frozen=True)
@@ -220,16 +235,16 @@ def minimise(task: Task) -> tuple[Array, tuple[Array, Array, Array]]:
         return x, y
     raise NotConverged(
         f"{len(todo)} of {len(x)} follower problems stopped at a residual of {worst.max():.1e} after {ITERATIONS} "
-        f"iterations (allowed {ACCEPTED:.0e}); check the scales of prices ($/kWh) and energies (kWh)."
+        f"iterations (allowed {ACCEPTED:.0e}); check the scales of prices ($/kWh) and energies (kWh).",
+        todo[worst > ACCEPTED],
+        np.where(np.isin(np.arange(len(x)), todo[worst > ACCEPTED])[:, None], 0.5 * (task.lower + task.upper), x),
+        y,
     )
 
 
 def _take(task: Task, which: NDArray[np.intp]) -> Task:
     fields = (task.cost, task.curvature, task.lower, task.upper, task.balance, task.storage)
     return Task(task.block.take(which), *(a[which] for a in fields))
-
-
-Rows = tuple[Array, Array, Array]
 
 
 def _step(

@@ -66,6 +66,8 @@ class Pool:
         Other stores, each behind the meter of its owner.
     peak : PeakPrice or None
         Price of imports above a cap; one meter only.
+    begin : array [D, G] kWh, optional
+        Stored energy before the first step of each day; ``groups[j].start`` when absent.
     """
 
     fixed_kwh: Array
@@ -76,6 +78,7 @@ class Pool:
     storage_end: str
     reservoirs: tuple[Reservoir, ...] = ()
     peak: PeakPrice | None = None
+    begin: Array | None = None
 
     @property
     def plain(self) -> bool:
@@ -107,7 +110,7 @@ def pools(portfolio: Portfolio, *, merge: bool = True) -> tuple[Pool, ...]:
     ----------
     portfolio : Portfolio
     merge : bool
-        Whether equal batteries behind one balance become one group.
+        Whether equal batteries behind one balance become one group; never where each day has its own ``begin``.
 
     Returns
     -------
@@ -119,7 +122,7 @@ def pools(portfolio: Portfolio, *, merge: bool = True) -> tuple[Pool, ...]:
         return tuple(_pool(portfolio, everyone[n : n + 1], np.zeros(1, np.intp), False) for n in everyone)
     if portfolio.fee > 0.0:
         return (_pool(portfolio, everyone, everyone, False),)
-    return (_pool(portfolio, everyone, np.zeros_like(everyone), merge),)
+    return (_pool(portfolio, everyone, np.zeros_like(everyone), merge and portfolio.begin is None),)
 
 
 def _pool(portfolio: Portfolio, prosumers: NDArray[np.intp], meters: NDArray[np.intp], merge: bool) -> Pool:
@@ -131,6 +134,7 @@ def _pool(portfolio: Portfolio, prosumers: NDArray[np.intp], meters: NDArray[np.
     fixed = np.zeros((portfolio.days, int(meters.max()) + 1, portfolio.steps))
     for n, meter in zip(prosumers, meters, strict=True):
         fixed[:, meter] += portfolio.fixed_kwh[:, n]
+    owners = [who[0] for who in alike.values()]
     return Pool(
         fixed_kwh=fixed,
         groups=tuple(_group(key, len(who)) for key, who in alike.items()),
@@ -140,6 +144,7 @@ def _pool(portfolio: Portfolio, prosumers: NDArray[np.intp], meters: NDArray[np.
         storage_end=portfolio.storage_end,
         reservoirs=tuple(tank for tank in portfolio.reservoirs if tank.owner in prosumers),
         peak=portfolio.peak if portfolio.pooled else None,
+        begin=None if portfolio.begin is None else portfolio.begin[:, owners],
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -65,18 +66,22 @@ class Response:
 class BestResponse:
     """The followers' optimum as a function of the tariff; models are compiled once, on first use.
 
-    Linear followers (no quadratic wear) are solved day by day in HiGHS from the last basis; quadratic ones all days at
-    once by ``aggregator.interior``. A new object starts cold, so that its answers depend on its own calls only.
+    Linear followers (no quadratic wear) are solved day by day in HiGHS from the last basis; quadratic ones, and with
+    ``together`` all, days at once by ``aggregator.interior``. A new object starts cold, so that its answers depend on
+    its own calls only.
 
     Parameters
     ----------
     portfolio : Portfolio
     merge : bool
         Whether equal batteries behind one balance are solved as one, which is exact.
+    together : bool
+        Whether linear followers too are solved all days at once: faster for many days, and of equally good schedules
+        it gives one in the middle where HiGHS gives a corner.
     """
 
-    def __init__(self, portfolio: Portfolio, *, merge: bool = True) -> None:
-        self.portfolio = portfolio
+    def __init__(self, portfolio: Portfolio, *, merge: bool = True, together: bool = False) -> None:
+        self.portfolio, self.together = portfolio, together
         self.pools = pools(portfolio, merge=merge)
         self._linear: dict[tuple[Group, ...], DayProgram] = {}
         self._quadratic: dict[tuple[object, ...], DayBatch] = {}
@@ -99,17 +104,27 @@ class BestResponse:
         for k, pool in enumerate(self.pools):
             if pool.plain and not pool.groups and pool.fixed_kwh.shape[1] == 1:
                 found[k] = [_idle(fixed, buy[d], sell[d]) for d, fixed in enumerate(pool.fixed_kwh)]
-            elif pool.linear:
-                program = self.program(pool)
-                found[k] = [program.solve(fixed, buy[d], sell[d]) for d, fixed in enumerate(pool.fixed_kwh)]
+            elif pool.linear and not (self.together and pool.groups):
+                found[k] = [self._linear_day(pool, d, buy, sell) for d in range(len(buy))]
             else:
                 batches.setdefault(pool.shape, []).append(k)
         for shape, members in batches.items():
             if shape not in self._quadratic:
                 self._quadratic[shape] = DayBatch([self.pools[k] for k in members])
-            for k, days in zip(members, self._quadratic[shape].solve(buy, sell), strict=True):
+            # HiGHS has no trouble with degenerate linear problems; quadratic ones have none of it.
+            linear = all(self.pools[k].linear for k in members)
+            inside = [self.pools[k] for k in members]
+            rescue = partial(self._rescue, inside, buy, sell) if linear else None
+            for k, days in zip(members, self._quadratic[shape].solve(buy, sell, rescue), strict=True):
                 found[k] = days
         return found
+
+    def _rescue(self, inside: list[Pool], buy: Array, sell: Array, k: int, day: int) -> Day:
+        return self._linear_day(inside[k], day, buy, sell)
+
+    def _linear_day(self, pool: Pool, day: int, buy: Array, sell: Array) -> Day:
+        begin = None if pool.begin is None else pool.begin[day]
+        return self.program(pool).solve(pool.fixed_kwh[day], buy[day], sell[day], begin)
 
     def program(self, pool: Pool) -> DayProgram:
         """The compiled linear day problem of a pool without quadratic wear.

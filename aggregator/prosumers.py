@@ -52,6 +52,9 @@ class Portfolio:
         Stores other than batteries: vehicles, deferrable loads, heat and cold.
     peak : PeakPrice, optional
         Price of a pooled community's imports above a cap. Homes alone do not see it, so that their cost is a lower end.
+    begin : array [D, N] kWh, optional
+        Stored energy before the first step of each day, within the limits; ``start`` when absent. Planners of the rest
+        of a day use it: under ``"restore"`` the store still ends at ``start``.
 
     Notes
     -----
@@ -79,6 +82,7 @@ class Portfolio:
     fee: float = 0.0
     reservoirs: tuple[Reservoir, ...] = ()
     peak: PeakPrice | None = None
+    begin: Array | None = None
 
     def __post_init__(self) -> None:
         fixed = np.array(self.fixed_kwh, dtype=np.float64)
@@ -97,6 +101,12 @@ class Portfolio:
             value = np.broadcast_to(value, (fixed.shape[1],)).copy()
             value.setflags(write=False)
             object.__setattr__(self, name, value)
+        if self.begin is not None:
+            begin = np.array(self.begin, dtype=np.float64)
+            if begin.shape != fixed.shape[:2]:
+                raise PortfolioError(f"Portfolio.begin has shape {begin.shape}; give [D, N] = {list(fixed.shape[:2])}.")
+            begin.setflags(write=False)
+            object.__setattr__(self, "begin", begin)
         self._check()
 
     def _check(self) -> None:
@@ -122,6 +132,11 @@ class Portfolio:
             raise PortfolioError(f"A reservoir belongs to prosumer {wrong[0]}; there are {self.prosumers}.")
         inside = (self.store_min <= self.start) & (self.start <= self.store_max)
         _require(inside, "Portfolio.start", self.start, "between store_min and store_max (kWh)")
+        if self.begin is not None:
+            # a value that is not a number is outside too
+            fits = (self.store_min <= self.begin) & (self.begin <= self.store_max)
+            worst = self.begin[np.argmin(fits, axis=0), np.arange(self.prosumers)]
+            _require(np.asarray(fits.all(axis=0)), "Portfolio.begin", worst, "between store_min and store_max (kWh)")
 
     @property
     def days(self) -> int:
@@ -145,8 +160,9 @@ class Portfolio:
         False also for a store of no width and for one that can only fill (or only empty) but must end where it began
         or is full (empty) already: its schedule is zero, and as a variable it would leave the programs no interior.
         """
-        rises = (self.charge > 0.0) & (self.start < self.store_max)
-        falls = (self.discharge > 0.0) & (self.start > self.store_min)
+        first = self.start[None] if self.begin is None else self.begin
+        rises = (self.charge > 0.0) & (first < self.store_max).any(axis=0)
+        falls = (self.discharge > 0.0) & (first > self.store_min).any(axis=0)
         both = (self.charge > 0.0) & (self.discharge > 0.0)
         return (self.store_max > self.store_min) & (both | ((self.storage_end == "value") & (rises | falls)))
 
@@ -163,7 +179,8 @@ class Portfolio:
         Portfolio
         """
         tanks = tuple(tank.over(days) for tank in self.reservoirs)
-        return self.change(fixed_kwh=self.fixed_kwh[days], reservoirs=tanks)
+        begin = None if self.begin is None else self.begin[days]
+        return self.change(fixed_kwh=self.fixed_kwh[days], reservoirs=tanks, begin=begin)
 
     def change(self, **values: object) -> Portfolio:
         """A copy with some fields replaced and all checks repeated.

@@ -86,6 +86,8 @@ def store_table(pools: Sequence[Pool]) -> StoreTable:
     found["meter"][:, battery, 1] = -column("eta_discharge")[..., None]
     low[:, battery], high[:, battery] = column("store_min")[..., None], column("store_max")[..., None]
     start[:, battery] = column("start")
+    if one.begin is not None:
+        start[:, battery] = np.concatenate([pool.begin for pool in pools if pool.begin is not None])
     if one.storage_end == "restore":
         low[:, battery, -1] = high[:, battery, -1] = column("start")
     else:

@@ -20,7 +20,7 @@ class Arm(Section):
         Names of study and arm.
     baseline : bool
         Whether the others are compared with it (the first one).
-    calendar, community, tariff, auction, game, followers, leader, wholesale, equilibrium
+    calendar, community, tariff, auction, game, forecast, followers, leader, wholesale, equilibrium
         Checked sections; ``wholesale`` is None for a retail-only study.
     """
 
@@ -32,6 +32,7 @@ class Arm(Section):
     tariff: TariffRecipe
     auction: Plugin
     game: GameRules
+    forecast: Plugin
     followers: Plugin
     leader: Plugin
     wholesale: Wholesale | None

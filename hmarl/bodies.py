@@ -1,7 +1,7 @@
 """Stacked nets that read a day in order: feed-forward, a window of Conv1d, and recurrent cells.
 
-All have one form, ``body(common, personal, carried) -> (output, carried)``, for one step or a whole day at once, so that
-acting and learning run the same code. ``carried`` is None at the start of a day.
+All have one form, ``body(common, personal, carried) -> (output, carried)``, for one step or a whole day at once, so
+that acting and learning run the same code. ``carried`` is None at the start of a day.
 """
 
 from __future__ import annotations
@@ -151,7 +151,9 @@ class ConvWindow(nn.Module):
         self.second = orthogonal(groups, channels, taps, generator, gain=(2 / self.KERNEL) ** 0.5)
         self.dense = orthogonal(groups, left * channels, hidden, generator)
         self.last = orthogonal(groups, hidden, out, generator, gain=0.01)
-        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(groups, 1, w)) for w in (channels, channels, hidden, out))
+        self.biases = nn.ParameterList(
+            nn.Parameter(torch.zeros(groups, 1, w)) for w in (channels, channels, hidden, out)
+        )
 
     def _convolved(self, taps: Tensor, bias: Tensor) -> Tensor:
         """Sum the taps of three neighbouring steps, [G, S, R, 3 * channels] -> [G, S - 2, R, channels]."""
@@ -217,7 +219,10 @@ class Recurrent(nn.Module):
         self.bias = nn.Parameter(bias)
         if cell == "gru":
             self.new_bias = nn.Parameter(torch.zeros(groups, 1, units))
-        self.last, self.last_bias = orthogonal(groups, units, out, generator, last), nn.Parameter(torch.zeros(groups, 1, out))
+        self.last, self.last_bias = (
+            orthogonal(groups, units, out, generator, last),
+            nn.Parameter(torch.zeros(groups, 1, out)),
+        )
 
     def forward(self, common: Tensor, personal: Tensor, carried: Carried = None) -> tuple[Tensor, Carried]:
         """Evaluate; carries hidden and cell state, [2, G, B * K, units]."""

@@ -35,7 +35,7 @@ app = typer.Typer(
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study file, or the name of a shipped study.")]
 KindName = Annotated[
-    str, typer.Argument(metavar="policies|auctions|markets|leaders|sources", help="Which names to list.")
+    str, typer.Argument(metavar="policies|auctions|markets|leaders|forecasts|sources", help="Which names to list.")
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change one value; repeatable.")
@@ -53,6 +53,9 @@ Found = Annotated[
 Baseline = Annotated[str | None, typer.Option("--baseline", metavar="ARM", help="Instead of the study's first arm.")]
 Measures = Annotated[list[str] | None, typer.Option("--measure", metavar="NAME", help="Only this one; repeatable.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Redo and replace what is in the run folders.")]
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Also log training for TensorBoard, in the run folders.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")]
 
 
@@ -66,6 +69,7 @@ def run(
     data: Data = None,
     out: Out = Path("runs"),
     fresh: Fresh = False,
+    tensorboard: TensorBoard = False,
     debug: Debug = False,
 ) -> None:
     """Run a study; print and store the summary. Finished seeds are not run again."""
@@ -83,6 +87,7 @@ def run(
         out=out,
         fresh=fresh,
         console=_console(stderr=True),
+        tensorboard=tensorboard,
     )
     summary = summarize(checked, out)
     if summary.rows:
@@ -178,14 +183,16 @@ def schema(debug: Debug = False) -> None:
 
 @app.command("list")
 def list_(kind: KindName, debug: Debug = False) -> None:
-    """List what can be named in a study, with a line of explanation and its source."""
+    """List what can be named in a study, with a line of explanation, its source, and what a policy can play."""
     from rich.table import Table  # noqa: PLC0415
 
     from hmarl import plugins  # noqa: PLC0415
 
-    table = Table("name", "what it is", "source", box=None, pad_edge=False)
+    headings = ["name", "what it is", "source", *(["plays"] if kind == "policies" else [])]
+    table = Table(*headings, box=None, pad_edge=False)
     for name in plugins.names(kind):
-        table.add_row(name, plugins.one_line(kind, name), plugins.source(kind, name))
+        row = [name, plugins.one_line(kind, name), plugins.source(kind, name)]
+        table.add_row(*row, *([plugins.plays(name)] if kind == "policies" else []))
     _console().print(table)
 
 

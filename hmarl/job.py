@@ -37,6 +37,8 @@ class Job:
         Folder of the real data.
     point : str or None
         Of a sweep.
+    tensorboard : bool
+        Whether training is also logged for TensorBoard.
     """
 
     arm: Arm
@@ -44,6 +46,7 @@ class Job:
     folder: Path
     data: Path | None
     point: str | None = None
+    tensorboard: bool = False
 
     @property
     def label(self) -> str:
@@ -120,7 +123,8 @@ def compute(job: Job, simulate: Simulate | None, report: Report) -> Computed | F
         began = time.monotonic()
         # On another machine the folder may not exist: then nothing is kept before the end.
         folder = job.folder if job.folder.is_dir() else None
-        result = (simulate or partial(_real(), folder=folder))(job.arm, job.seed, job.data, report)
+        real = partial(_real(), folder=folder, tensorboard=job.tensorboard) if simulate is None else simulate
+        result = real(job.arm, job.seed, job.data, report)
         about = manifest.describe(
             job.arm.resolved(),
             seed=job.seed,

@@ -7,8 +7,25 @@ from typing import Any
 
 from hmarl.problems import StudyError, unknown
 
-NAMED = {"auction": "auctions", "followers": "policies", "leader": "leaders", "wholesale": "markets"}
-SECTIONS = ("calendar", "community", "tariff", "auction", "game", "followers", "leader", "wholesale", "equilibrium")
+NAMED = {
+    "auction": "auctions",
+    "forecast": "forecasts",
+    "followers": "policies",
+    "leader": "leaders",
+    "wholesale": "markets",
+}
+SECTIONS = (
+    "calendar",
+    "community",
+    "tariff",
+    "auction",
+    "game",
+    "forecast",
+    "followers",
+    "leader",
+    "wholesale",
+    "equilibrium",
+)
 
 
 def normal(section: str, raw: Any) -> Any:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from aggregator.reservoirs import PeakPrice, Reservoir
 
 
+RATINGS = ("charge", "discharge")
+SLACK = 1e-6
+"""kWh by which planners of a started day widen ratings; the game's own projection cuts it off."""
+
+
 def picture(
     game: Game,
     days: Tensor,
@@ -46,14 +51,50 @@ def picture(
     Portfolio
         Under ``storage_end: carry`` the end of the day is free and stored energy is worth ``game.end_value``.
     """
+    c, b = game.community, game.community.battery
+    first = b.start.numpy() if start is None else np.clip(start, b.store_min.numpy(), b.store_max.numpy())
+    homes = _followers(game, c.daily(c.fixed)[days].transpose(1, 2).numpy(), first, pooled, fee)
+    return homes.change(reservoirs=reservoirs(game, days, pooled=pooled), peak=_peak(game))
+
+
+def rest_of_day(
+    game: Game, net: NDArray[np.float64], stored: NDArray[np.float64], *, pooled: bool, fee: float = 0.0
+) -> Portfolio:
+    """The batteries of a game in the middle of some days.
+
+    Parameters
+    ----------
+    game : Game
+        Costs and rules.
+    net : array [D, N, T - t] kWh per step
+        Inflexible net load of the steps left, + = import.
+    stored : array [D, N] kWh
+        Stored energy now.
+    pooled, fee
+        See ``picture``.
+
+    Returns
+    -------
+    Portfolio
+        Ratings are ``SLACK`` kWh wider than the game's, so that a store that must move at full power to end where it
+        began leaves the programs an interior.
+    """
+    b = game.community.battery
+    inside = np.clip(stored, b.store_min.numpy(), b.store_max.numpy())
+    homes = _followers(game, net, b.start.numpy(), pooled, fee)
+    wider = {name: np.where(getattr(homes, name) > 0, getattr(homes, name) + SLACK, 0.0) for name in RATINGS}
+    return homes.change(begin=inside, **wider)
+
+
+def _followers(game: Game, net: NDArray[np.float64], start: NDArray[np.float64], pooled: bool, fee: float) -> Portfolio:
     from aggregator.portfolio import Portfolio  # noqa: PLC0415  pyomo is slow to import
 
     c, b = game.community, game.community.battery
     return Portfolio(
-        fixed_kwh=c.daily(c.fixed)[days].transpose(1, 2).numpy(),
+        fixed_kwh=net,
         store_min=b.store_min.numpy(),
         store_max=b.store_max.numpy(),
-        start=b.start.numpy() if start is None else np.clip(start, b.store_min.numpy(), b.store_max.numpy()),
+        start=start,
         charge=b.charge_kw.numpy() * c.step_hours,
         discharge=b.discharge_kw.numpy() * c.step_hours,
         eta_charge=b.eta_charge.numpy(),
@@ -65,8 +106,6 @@ def picture(
         end_value=np.full(c.prosumers, game.end_value),
         pooled=pooled,
         fee=fee,
-        reservoirs=reservoirs(game, days, pooled=pooled),
-        peak=_peak(game),
     )
 
 

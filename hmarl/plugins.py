@@ -1,4 +1,4 @@
-"""Swappable things by name: policies, auctions, markets, leaders and data sources.
+"""Swappable things by name: policies, auctions, markets, leaders, forecasts and data sources.
 
 Each kind has one table of strings, ``{"mark-up": "aggregator.leaders.mark_up:MarkUp"}``, in the package where the
 things live, and an entry-point group ``hmarl.<kind>`` of the same form for other distributions. A class is imported
@@ -12,6 +12,7 @@ import importlib
 import inspect
 from functools import lru_cache
 from importlib.metadata import entry_points
+from itertools import takewhile
 from typing import Any
 
 from hmarl.problems import PluginError, Problem, unknown
@@ -22,6 +23,7 @@ KINDS: dict[str, str] = {
     "auctions": "auction",
     "markets": "market",
     "leaders": "leader",
+    "forecasts": "forecast",
     "sources": "source",
 }
 """Kind of thing -> what one of them is called."""
@@ -31,6 +33,7 @@ TABLES: dict[str, tuple[str, str]] = {
     "auctions": ("retail", "AUCTIONS"),
     "markets": ("wholesale", "MARKETS"),
     "leaders": ("aggregator", "LEADERS"),
+    "forecasts": ("hmarl.forecasts", "FORECASTS"),
     "sources": ("retail", "SOURCES"),
 }
 """Kind of thing -> module and name of its table."""
@@ -191,11 +194,33 @@ def source(kind: str, name: str) -> str:
     str
         The docstring's line ``Source: ...``, or the first line below a heading ``Source``; empty if there is none.
     """
+    return _said(kind, name, "Source")
+
+
+def plays(policy: str) -> str:
+    """Say what a policy can play.
+
+    Parameters
+    ----------
+    policy : str
+        One of ``names("policies")``.
+
+    Returns
+    -------
+    str
+        The docstring's line ``Plays: ...``; "any game and arena" if there is none.
+    """
+    return _said("policies", policy, "Plays") or "any game and arena"
+
+
+def _said(kind: str, name: str, word: str) -> str:
+    """The line ``Word: ...`` of a docstring up to the end of its paragraph, or the first line below such a heading."""
     lines = [line.strip() for line in (inspect.getdoc(load(kind, name)) or "").splitlines()]
     for place, line in enumerate(lines):
-        if line.startswith("Source:"):
-            return line.removeprefix("Source:").strip()
-        if line in ("Source", "Sources"):
+        if line.startswith(f"{word}:"):
+            rest = takewhile(bool, lines[place + 1 :])
+            return " ".join([line.removeprefix(f"{word}:").strip(), *rest])
+        if line in (word, f"{word}s"):
             below = [text for text in lines[place + 1 :] if text.strip("-")]
             return below[0] if below else ""
     return ""

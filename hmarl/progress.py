@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
 class Board:
@@ -33,7 +33,8 @@ class Board:
         self.progress: Progress | None = None
         if console.is_terminal and not quiet:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-            self.progress = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
+            clocks = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+            self.progress = Progress(*columns, *clocks, console=console, transient=True)
             self.all = self.progress.add_task(f"all {total} jobs", total=max(total, 1))
 
     def __enter__(self) -> Self:

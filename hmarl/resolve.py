@@ -24,7 +24,7 @@ PLAIN: dict[str, type[Section]] = {
 }
 SHARED = ("calendar", "community")
 """Sections that are the same for all arms: arms share their days and homes, so differences are paired."""
-DEFAULTS: dict[str, Any] = {"auction": "da", "leader": "fixed", "wholesale": "none"}
+DEFAULTS: dict[str, Any] = {"auction": "da", "forecast": "persistence", "leader": "fixed", "wholesale": "none"}
 ONCE = ("study", "title", "seeds", "arms", "measure", "vary", "sample", "run")
 """Keys that are no sections and stand at the top only."""
 NO_DEFAULT = ("calendar", "community", "followers")

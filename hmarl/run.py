@@ -25,6 +25,7 @@ from hmarl.job import Computed, Failure, Job, Simulate, compute, keep, one_threa
 from hmarl.plan import Execution
 from hmarl.progress import Board
 from hmarl.study import Study
+from hmarl.tensorboard import check_installed
 
 REPORTS_PER_SECOND = 5
 
@@ -60,6 +61,7 @@ def run_study(
     fresh: bool = False,
     console: Console | None = None,
     simulate: Simulate | None = None,
+    tensorboard: bool = False,
 ) -> Outcome:
     """Run all jobs of a study that are not finished yet.
 
@@ -81,6 +83,8 @@ def run_study(
         Where progress goes; nowhere if left out.
     simulate : callable, optional
         ``(arm, seed, data, report) -> Result``; `hmarl.simulate.simulate` if left out. Importable by name if jobs > 1.
+    tensorboard : bool
+        Also log training for TensorBoard, in the run folders.
 
     Returns
     -------
@@ -93,10 +97,14 @@ def run_study(
         If there is no such arm.
     RunFolderError
         If a folder holds a different study; nothing has been run then.
+    TensorBoardMissing
+        If TensorBoard logs are asked for and it is not installed.
     """
+    if tensorboard:
+        check_installed()
     chosen = [study.arm(name) for name in arms] if arms else list(study.arms)
     wanted = [
-        Job(arm, seed, storage.job_folder(out, study.name, arm.name, seed), data)
+        Job(arm, seed, storage.job_folder(out, study.name, arm.name, seed), data, tensorboard=tensorboard)
         for seed in (study.seeds if seeds is None else seeds)
         for arm in chosen
     ]

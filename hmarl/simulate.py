@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,20 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from hmarl import storage
 from hmarl.arm import Arm
 from hmarl.benchmark import community_optimum, no_battery, tuned_rule
 from hmarl.coordinator import Coordinator
 from hmarl.evaluation import merged, play
+from hmarl.halfway import Keeper
 from hmarl.iterate import Iterate, Round
 from hmarl.policies.base import Learner
 from hmarl.policies.rule_based import RuleBased
 from hmarl.resume import load, save
 from hmarl.settlement import Settled, settle_days
 from hmarl.tables import agents_table, iterations_table, steps_table, tariffs_table, trades_table, training_table
+from hmarl.tensorboard import FOLDER as TENSORBOARD
+from hmarl.tensorboard import Journal
 from hmarl.world import World, build
 
 Report = Callable[[str, float], None]
@@ -57,7 +61,9 @@ class Result:
     data_files: list[Path]
 
 
-def simulate(arm: Arm, seed: int, data: Path | None, report: Report, folder: Path | None = None) -> Result:
+def simulate(
+    arm: Arm, seed: int, data: Path | None, report: Report, folder: Path | None = None, tensorboard: bool = False
+) -> Result:
     """Run one arm with one seed.
 
     Parameters
@@ -71,7 +77,9 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report, folder: Pat
     report : callable
         Gets a label and the share done, 0..1.
     folder : Path, optional
-        Of the run: rounds are kept there, and a stopped run goes on after the last one.
+        Of the run: rounds and a training in the middle are kept there, and a stopped run goes on from them.
+    tensorboard : bool
+        Also log training there for TensorBoard.
 
     Returns
     -------
@@ -84,7 +92,7 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report, folder: Pat
         If a judged day costs less than the perfect-foresight optimum of the community.
     """
     report("reading data", 0.0)
-    world = build(arm, seed, data)
+    world = _kept(build(arm, seed, data), folder, tensorboard)
     rounds, last = _rounds(world, report, folder)
     report("held-out days", 0.92)
     learner = world.policy.start(world.spec)
@@ -126,6 +134,14 @@ def _rounds(world: World, report: Report, folder: Path | None) -> tuple[list[Rou
             save(folder, rounds, one)
     assert last is not None  # equilibrium.rounds is at least 1
     return rounds, last
+
+
+def _kept(world: World, folder: Path | None, tensorboard: bool) -> World:
+    """A world whose trainings keep their state, and a log for TensorBoard, in the folder of the run."""
+    if folder is None:
+        return world
+    journal = Journal(folder / TENSORBOARD) if tensorboard else None
+    return replace(world, keeper=Keeper(folder / storage.HALFWAY), journal=journal)
 
 
 def _all_days(world: World, learner: Learner, last: Iterate) -> tuple[Settled, NDArray[np.int64], NDArray[np.bool_]]:

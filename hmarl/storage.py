@@ -25,6 +25,7 @@ CERTIFICATE = "certificate.json"
 CHECKPOINT = "checkpoint.pt"
 ERROR = "error.txt"
 PROGRESS = "progress.pt"
+HALFWAY = "training.pt"
 
 
 class RunFolderError(ValueError):
@@ -241,7 +242,7 @@ def store(folder: Path, result: Result, manifest: Mapping[str, Any]) -> None:
     write_bytes(folder / CHECKPOINT, result.checkpoint)
     write_json(folder / CERTIFICATE, result.certificate)
     write_json(folder / MEASURES, result.measures)
-    for done_with in (ERROR, PROGRESS):
+    for done_with in (ERROR, PROGRESS, HALFWAY):
         (folder / done_with).unlink(missing_ok=True)
     write_json(folder / MANIFEST, manifest)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import cast
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hmarl.evaluation import lane_costs, look, play
+from hmarl.halfway import Halfway, Keeper, fingerprint
 from hmarl.policies.base import Descending, Learner, Rollout, Tunable
 from hmarl.public import publish, reads_public, unpublished
 from retail.game import Game
@@ -37,11 +38,17 @@ class Ground:
         Training days of the community.
     arrival : Tensor [community days, T, N] int64
         Order of arrival in each auction.
+    keeper : Keeper or None
+        Where a training keeps its state, so that a stopped one goes on with the same bytes; nowhere when None.
+    journal : callable or None
+        Gets each row of the training log as it is made, e.g. ``hmarl.tensorboard.Journal``.
     """
 
     game: Game
     days: Tensor
     arrival: Tensor
+    keeper: Keeper | None = None
+    journal: Callable[[Row], None] | None = None
 
 
 def train(
@@ -95,32 +102,66 @@ def train(
         return [_tune(cast("Tunable", learner), ground, tariff)]
     if learner.training == "none" or episodes <= 0:
         return []
-    rows: list[Row] = []
     updates = -(-episodes // batch_days)
-    carried: Tensor | None = None
-    for k in range(updates):
+    beginning = _beginning(learner, ground, tariff, rng, (episodes, batch_days, done, budget))
+    kept = None if ground.keeper is None else ground.keeper.read(beginning)
+    rows: list[Row] = [] if kept is None else kept.rows
+    carried: Tensor | None = None if kept is None else kept.carried
+    if kept is not None:
+        learner.load(kept.learner)
+        rng.bit_generator.state = kept.days
+    for k in range(len(rows), updates):
         days, played = _draw(ground.days, batch_days, rng), done + (k + 1) * batch_days
-        row: Row = {"episode": played}
-        if learner.training == "gradient":
-            state = ground.game.reset(days, tariff.on(days), ground.arrival[days])
-            row |= cast("Descending", learner).descend(state, played / max(budget, 1))
-        else:
-            rollout, carried = collect(learner, ground, tariff, days, carried)
-            row |= {"reward_per_day": float(rollout.reward.sum(0).mean())}
-            row |= dict(learner.learn(rollout, played / max(budget, 1)))
-        broken = [name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)]
-        if broken:
-            raise TrainingError(
-                f"{type(learner).__name__} broke at episode {played}: {', '.join(broken)} is not a number; "
-                "lower the learning rate or the noise."
-            )
+        row, carried = _update(learner, ground, tariff, days, played, budget, carried)
         if (k + 1) % evaluate_every == 0 or k == updates - 1:
             row["training_cost_per_day"] = float(
                 play(ground.game, learner, ground.days, tariff, ground.arrival).cost.mean()
             )
         rows.append(row)
+        if ground.journal is not None:
+            ground.journal(row)
+        if ground.keeper is not None and ground.keeper.due(k + 1, updates):
+            state = learner.state()
+            ground.keeper.write(Halfway(beginning, state, dict(rng.bit_generator.state), rows, carried))
         report("training", (k + 1) / updates)
     return rows
+
+
+def _beginning(
+    learner: Learner, ground: Ground, tariff: Tariff, rng: np.random.Generator, counts: tuple[int, ...]
+) -> str:
+    """Fingerprint of a training before its first update; empty where nothing is kept."""
+    if ground.keeper is None:
+        return ""
+    prices = [getattr(tariff, f.name) for f in fields(tariff)]
+    return fingerprint(learner.state(), rng.bit_generator.state, prices, ground.days, counts)
+
+
+def _update(
+    learner: Learner,
+    ground: Ground,
+    tariff: Tariff,
+    days: Tensor,
+    played: int,
+    budget: int,
+    carried: Tensor | None,
+) -> tuple[Row, Tensor | None]:
+    """One batch of days; the row of the log, and where the stores ended."""
+    row: Row = {"episode": played}
+    if learner.training == "gradient":
+        state = ground.game.reset(days, tariff.on(days), ground.arrival[days])
+        row |= cast("Descending", learner).descend(state, played / max(budget, 1))
+    else:
+        rollout, carried = collect(learner, ground, tariff, days, carried)
+        row |= {"reward_per_day": float(rollout.reward.sum(0).mean())}
+        row |= dict(learner.learn(rollout, played / max(budget, 1)))
+    broken = [name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)]
+    if broken:
+        raise TrainingError(
+            f"{type(learner).__name__} broke at episode {played}: {', '.join(broken)} is not a number; "
+            "lower the learning rate or the noise."
+        )
+    return row, carried
 
 
 def collect(

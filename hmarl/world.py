@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ from torch import Tensor
 from hmarl.arm import Arm
 from hmarl.devices import thermal_carriers, timed_stores
 from hmarl.evaluation import arrivals
+from hmarl.halfway import Keeper
 from hmarl.policies.base import Policy, Spec, portfolio_clusters
 from hmarl.sections import TariffRecipe
 from hmarl.sections import Wholesale as WholesaleSection
-from hmarl.training import Ground
+from hmarl.training import Ground, Row
 from retail.community import Battery, Community
 from retail.data import Profiles, Window
 from retail.data.synthetic import evenly
@@ -89,6 +91,10 @@ class World:
         Data files that were read.
     notes : tuple of str
         What the source filled or dropped.
+    keeper : Keeper or None
+        Where trainings keep their state; nowhere when None.
+    journal : callable or None
+        Gets each row of the training log as it is made.
     """
 
     arm: Arm
@@ -105,11 +111,13 @@ class World:
     exchange: Exchange | None
     files: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+    keeper: Keeper | None = None
+    journal: Callable[[Row], None] | None = None
 
     @property
     def ground(self) -> Ground:
         """Where learners train."""
-        return Ground(self.game, self.training, self.arrival)
+        return Ground(self.game, self.training, self.arrival, self.keeper, self.journal)
 
 
 def build(arm: Arm, seed: int, data: Path | None) -> World:
@@ -156,7 +164,7 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         arm=arm,
         seed=seed,
         game=game,
-        spec=Spec.of(game, portfolio_clusters(game), seed),
+        spec=Spec.of(game, portfolio_clusters(game), seed, arm.forecast.make()),
         training=training,
         judged=judged,
         arrival=arrivals(game, seed),

@@ -19,6 +19,7 @@ POLICIES: dict[str, str] = {
     "coordinated": "hmarl.policies.coordinated:Coordinated",
     "apg": "hmarl.policies.apg:APG",
     "a3c3": "hmarl.policies.a3c3:A3C3",
+    "mpc": "hmarl.policies.mpc:MPC",
     "optimal": "hmarl.policies.optimal:Optimal",
 }
 """Name -> ``module:Class`` of every follower policy."""

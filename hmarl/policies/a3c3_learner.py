@@ -152,7 +152,9 @@ class A3C3Learner:
         if self.communicator is not None:
             groups, steps, batch, width, _ = personal.shape
             rows = personal.reshape(groups, steps * batch, width, -1)
-            messages = torch.tanh(self.communicator(common.flatten(0, 1), rows)).reshape(groups, steps, batch, width, -1)
+            messages = torch.tanh(self.communicator(common.flatten(0, 1), rows)).reshape(
+                groups, steps, batch, width, -1
+            )
             before = torch.zeros_like(messages[:, :1]) if sent is None else sent
             arriving = torch.cat([before, messages[:, :-1]], 1)
             personal = torch.cat([personal, self._inbox(arriving)], -1)

@@ -27,6 +27,8 @@ class APG:
     the weights. What the auction matches is taken as every overlapping kWh; observations of trades come from the
     real auction. It shows what a policy of this size and observation can hold, and needs the game's equations to do so.
 
+    Plays: the retail game, through its own equations
+
     Source: own form of backpropagation through a differentiable simulator (Wiedemann et al., 2022, arXiv 2209.13052).
 
     Parameters
@@ -78,6 +80,7 @@ class APGLearner:
 
     training: Training = "gradient"
     reads_features = True
+    per_group = ("actor", "optimizer")
 
     def __init__(self, policy: APG, spec: Spec) -> None:
         self.policy, self.spec, self.game = policy, spec, spec.retail

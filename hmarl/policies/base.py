@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from hmarl.forecasts import Forecast, Persistence
 from retail.game import Game
 from retail.heads import BLOCK_HEADS
 from retail.observation import Features
@@ -45,6 +46,8 @@ class Spec:
         The retail game, for rules and planners; None in any other environment (``hmarl.arena``).
     neighbours : Tensor [N, K] int64 or None
         Whose actions a mean field averages for each agent; all others when None.
+    forecast : Forecast
+        What planners expect of load, PV and prices; the study's section ``forecast``.
     """
 
     agents: int
@@ -57,9 +60,10 @@ class Spec:
     seed: int
     game: Game | None = None
     neighbours: Tensor | None = None
+    forecast: Forecast = field(default_factory=Persistence)
 
     @classmethod
-    def of(cls, game: Game, clusters: Tensor, seed: int) -> Spec:
+    def of(cls, game: Game, clusters: Tensor, seed: int, forecast: Forecast | None = None) -> Spec:
         """Describe a retail game.
 
         Parameters
@@ -70,6 +74,8 @@ class Spec:
             Labels.
         seed : int
             Seed of the run.
+        forecast : Forecast, optional
+            Of planners; ``persistence`` when absent.
 
         Returns
         -------
@@ -87,6 +93,7 @@ class Spec:
             steps=c.steps,
             seed=seed,
             game=game,
+            forecast=Persistence() if forecast is None else forecast,
         )
 
     @property

@@ -21,6 +21,8 @@ class Coordinated(RuleBased):
     covered in proportion to what stores hold, its surplus is stored in proportion to their room; reserve and grid
     charge are set by the community's expected need and surplus. Same numbers, same search as ``rule-based``.
 
+    Plays: the retail game
+
     Source: own; the honest opponent of every coordinating learner.
     """
 

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from hmarl.pictures import picture
+from hmarl.plans import Plan, follow, heads_of, plan_of
 from hmarl.policies.base import Seen, Spec, Stateless
+from hmarl.policies.mpc import Scope, check_scope
 from retail.state import State
 
 
 @dataclass(frozen=True)
 class Optimal:
-    """Perfect-foresight optimum of each prosumer alone against the tariff, under exactly the game's costs.
+    """Perfect-foresight optimum of each home alone, or of the community, under exactly the game's costs.
 
-    A yardstick, not a strategy: it knows the whole day, but ignores the peer-to-peer market it then trades in. Limit
-    prices are truthful.
+    A yardstick, not a strategy: it knows the whole day. Limit prices are truthful.
+
+    Plays: the retail game; scope community needs an auction
 
     Source: linear or convex quadratic program of one prosumer (``aggregator.portfolio``), solved by HiGHS.
+
+    Parameters
+    ----------
+    scope : str
+        ``home``: each home against the tariff, blind to the peer-to-peer market it then trades in. ``community``: all
+        stores as one balance, the least cost there is.
     """
+
+    scope: Scope = "home"
+
+    @property
+    def centralised(self) -> bool:
+        """Whether moves of one home rest on what belongs to others."""
+        return self.scope == "community"
 
     def start(self, spec: Spec) -> Planner:
         """Start the planners.
@@ -35,16 +50,23 @@ class Optimal:
         -------
         Planner
             Plans a day when it begins.
+
+        Raises
+        ------
+        Misfit
+            If a community that cannot trade is to be planned as one.
         """
-        return Planner(spec)
+        check_scope("optimal", self.scope, spec.retail)
+        return Planner(self, spec)
 
 
 class Planner(Stateless):
     """Live planners; the plan of a day and tariff is made once and kept."""
 
-    def __init__(self, spec: Spec) -> None:
-        self.game = spec.retail
-        self.plans: dict[tuple[int, bytes, bytes], Tensor] = {}
+    def __init__(self, policy: Optimal, spec: Spec) -> None:
+        self.policy, self.game = policy, spec.retail
+        self.heads = heads_of(self.game)
+        self.plans: dict[tuple[int, bytes, bytes], Plan] = {}
         self.begins: list[bytes] = []
 
     def act(self, seen: Seen, explore: bool) -> Tensor:
@@ -59,8 +81,8 @@ class Planner(Stateless):
 
         Returns
         -------
-        Tensor [B, N, 1]
-            Battery head; limit prices are truthful.
+        Tensor [B, N, A]
+            Battery and other devices; limit prices are truthful.
         """
         state = seen.state
         if state.step == 0:
@@ -71,8 +93,9 @@ class Planner(Stateless):
         missing = {k: row for row, k in enumerate(keys) if k not in self.plans}
         if missing:
             self._plan(state, missing)
-        plan = torch.stack([self.plans[k][state.step] for k in keys])
-        return self.game.action_for(state, plan).unsqueeze(-1)
+        plans = [self.plans[k] for k in keys]
+        now = {name: torch.stack([plan[name][state.step] for plan in plans]) for name in plans[0]}
+        return follow(self.game, state, now)
 
     def _key(self, state: State, row: int) -> tuple[int, bytes, bytes]:
         tariff = state.tariff
@@ -85,11 +108,13 @@ class Planner(Stateless):
         rows = torch.tensor(list(missing.values()))
         # Days that begin in different states are different portfolios; otherwise all are solved together.
         batches = [rows[i : i + 1] for i in range(len(rows))] if self.game.storage_end == "carry" else [rows]
-        plans = []
+        found: list[Plan] = []
         for batch in batches:
             start = state.stored[batch[0]].numpy() if self.game.storage_end == "carry" else None
-            homes = picture(self.game, state.days[batch], pooled=False, start=start)
-            prices = state.tariff[batch]
-            plans.append(BestResponse(homes).solve(prices.buy_price, prices.sell_price).store_change)
-        for key, plan in zip(missing, torch.from_numpy(np.concatenate(plans)).transpose(1, 2), strict=True):
-            self.plans[key] = plan.contiguous()
+            prices, pooled = state.tariff[batch], self.policy.scope == "community"
+            fee = float(prices.fee_price.min()) if pooled else 0.0
+            homes = picture(self.game, state.days[batch], pooled=pooled, fee=fee, start=start)
+            response = BestResponse(homes).solve(prices.buy_price, prices.sell_price)
+            plan = plan_of(self.game, state.days[batch], response, pooled=pooled)
+            found += [{name: move[d].contiguous() for name, move in plan.items()} for d in range(len(batch))]
+        self.plans |= dict(zip(missing, found, strict=True))

@@ -129,6 +129,7 @@ class PPOLearner:
 
     training: Training = "on-policy"
     reads_features = True
+    per_group = ("actor", "critic", "log_std", "optimizer")
 
     def __init__(self, policy: IPPO, spec: Spec, pooled: bool) -> None:
         self.policy, self.spec, self.pooled = policy, spec, pooled

@@ -26,6 +26,8 @@ class RuleBased:
     is used, which is what wear asks for. Limit prices are truthful. The four numbers are common to all homes and are
     searched on training days; a list of one value fixes it.
 
+    Plays: the retail game
+
     Source: in the spirit of the rule-based farms of MAPDES, and of the tuned rule that learned policies must beat.
 
     Parameters

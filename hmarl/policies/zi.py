@@ -18,6 +18,8 @@ class ZI:
 
     With limits at the buy price and the feed-in price, ZI-C (constrained) and ZI-U coincide.
 
+    Plays: the retail game
+
     Source: Gode and Sunder (1993), Journal of Political Economy 101, 119-137, doi 10.1086/261868.
     """
 

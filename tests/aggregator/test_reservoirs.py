@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from device_homes import DAYS, HOMES, PRICES, STEPS, community
+from device_homes import DAYS, HOMES, PRICES, community
 from scipy.optimize import linprog
 
 from aggregator.portfolio import BestResponse
@@ -14,7 +14,8 @@ from aggregator.reservoirs import PeakPrice, Port, Reservoir
 from hmarl.benchmark import community_optimum
 from hmarl.evaluation import arrivals, play
 from hmarl.pictures import picture
-from hmarl.policies.base import Seen, Stateless
+from hmarl.policies.base import Seen, Spec, Stateless, portfolio_clusters
+from hmarl.policies.optimal import Optimal
 from retail import Game, auction
 from retail.peak import Peak
 
@@ -129,51 +130,16 @@ class Wild(Stateless):
         return torch.rand(shape, generator=self.generator) * 2 - 1
 
 
-class Followed(Stateless):
-    """Plans of every device, as the program of each home alone found them."""
-
-    def __init__(self, game, response, portfolio):
-        self.game, self.heads = game, ("battery", *game.equipment.heads)
-        self.change = torch.from_numpy(response.store_change)
-        self.plan = {}
-        zero = torch.zeros(DAYS, STEPS, HOMES).double()
-        for tank, flow in zip(portfolio.reservoirs, response.flows, strict=True):
-            c, r = game.community, len(self.plan.setdefault("order", []))
-            self.plan["order"].append(tank)
-            timed = sum(int(s.has.sum()) for s in c.timed)
-            if r < timed:
-                name = [s.name for s in c.timed for _ in range(int(s.has.sum()))][r]
-                parts = {name: flow[:, 0] - flow[:, 1]}
-            else:
-                t = c.thermal[(r - timed) // HOMES]
-                cop = t.cop[:, :, tank.owner].numpy()
-                made, demand = flow[:, 0] + flow[:, 1] + flow[:, 2] - flow[:, 3], t.demand[:, :, tank.owner].numpy()
-                ratio = float(t.chp_heat[tank.owner])
-                parts = {"pump": flow[:, 0] / cop, "chp": flow[:, 1] / ratio, "store": made - demand}
-                parts = {f"{t.carrier}_{k}": v for k, v in parts.items()}
-            for name, value in parts.items():
-                self.plan.setdefault(name, zero.clone())[:, :, tank.owner] = torch.from_numpy(value)
-
-    def act(self, seen, explore):
-        state = seen.state
-        plan = {k: v[state.days, state.step] for k, v in self.plan.items() if k != "order"}
-        heads = self.game.equipment.heads_for(state.levels, state.days, state.step, plan)
-        used = self.game.equipment.move(state.levels, state.days, state.step, heads, None, None, None)
-        base = self.game.inflexible(state) + used.use
-        battery = self.game.action_for(state, self.change[state.days, :, state.step], base)
-        return torch.stack([battery, *(heads[h] for h in self.game.equipment.heads)], -1)
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_the_plan_of_every_device_costs_in_the_game_what_the_program_says(seed):
     c = community(seed, rate=9.0)
     game = Game(c, auction("none"))
     days = torch.arange(DAYS)
-    portfolio = picture(game, days, pooled=False)
     prices = PRICES.on(days)
-    response = BestResponse(portfolio).solve(prices.buy_price, prices.sell_price)
-    found = play(game, Followed(game, response, portfolio), days, PRICES, arrivals(game, 0))
-    np.testing.assert_allclose(found.outcome.cost.sum(1).numpy(), response.cost, rtol=0, atol=1e-5)
+    cost = BestResponse(picture(game, days, pooled=False)).solve(prices.buy_price, prices.sell_price).cost
+    planner = Optimal().start(Spec.of(game, portfolio_clusters(game), 0))
+    found = play(game, planner, days, PRICES, arrivals(game, 0))
+    np.testing.assert_allclose(found.outcome.cost.sum(1).numpy(), cost, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("rule", ["none", "mmr", "da", "cda"])

@@ -72,6 +72,7 @@ def toys(monkeypatch):
     module.POLICIES = {"rule": "toy_plugins:Plain", "learner": "toy_plugins:Learner"}
     module.LEADERS = {"fixed": "toy_plugins:Plain", "margin": "toy_plugins:Margin"}
     module.MARKETS = {"grid": "toy_plugins:Plain"}
+    module.FORECASTS = {"persistence": "toy_plugins:Plain"}
     module.AUCTIONS = {"da": "toy_plugins:Plain", "none": "toy_plugins:Plain"}
     monkeypatch.setitem(sys.modules, "toy_plugins", module)
     for kind in plugins.KINDS:

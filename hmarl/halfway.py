@@ -1,0 +1,132 @@
+"""A training that was stopped goes on where it was: its state in one file, rewritten every so many updates."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmarl import storage
+
+
+@dataclass(frozen=True)
+class Halfway:
+    """Enough of a training to go on with the same bytes.
+
+    Attributes
+    ----------
+    beginning : str
+        Fingerprint of how the training began; it belongs to no other.
+    learner : dict
+        State of the learner.
+    days : dict
+        State of the generator that draws days.
+    rows : list of dict
+        Of the training log so far, one for each update done.
+    carried : Tensor [B, N] kWh or None
+        Where the stores of the last batch ended, under ``storage_end: carry``.
+    """
+
+    beginning: str
+    learner: dict[str, Any]
+    days: dict[str, Any]
+    rows: list[dict[str, float | str]]
+    carried: Tensor | None
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Where and how often the state of a training is kept; results do not depend on it.
+
+    Attributes
+    ----------
+    path : Path
+        The file, in an existing folder.
+    every : int
+        Updates between two writings; the last update is always kept.
+    """
+
+    path: Path
+    every: int = 50
+
+    def due(self, done: int, of: int) -> bool:
+        """Whether to write after ``done`` updates ``of`` all."""
+        return done % self.every == 0 or done == of
+
+    def write(self, state: Halfway) -> None:
+        """Keep a state, completely or not at all; the learner's tensors are copied."""
+        buffer = io.BytesIO()
+        torch.save(vars(state), buffer)
+        storage.write_bytes(self.path, buffer.getvalue())
+
+    def read(self, beginning: str) -> Halfway | None:
+        """The state of the training that began so, if one was kept.
+
+        Parameters
+        ----------
+        beginning : str
+            From ``fingerprint``.
+
+        Returns
+        -------
+        Halfway or None
+            None if there is no file, or it belongs to another training.
+
+        Raises
+        ------
+        RunFolderError
+            If the file cannot be read.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            kept = Halfway(**torch.load(self.path, weights_only=True))
+        except Exception as error:  # a foreign or older file can fail in any way
+            raise storage.RunFolderError(
+                f"{self.path} cannot be read by this version ({type(error).__name__}); use --fresh to start the run "
+                "again."
+            ) from error
+        return kept if kept.beginning == beginning else None
+
+
+def fingerprint(*parts: Any) -> str:
+    """Tell states apart by their numbers, however they came about.
+
+    Parameters
+    ----------
+    *parts
+        Nested mappings and sequences of tensors, arrays, numbers, strings and None.
+
+    Returns
+    -------
+    str
+        Hexadecimal SHA-256.
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        _feed(digest, part)
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, part: Any) -> None:
+    if isinstance(part, Mapping):
+        for key in sorted(part, key=str):
+            digest.update(f"[{key}]".encode())
+            _feed(digest, part[key])
+    elif isinstance(part, Tensor | np.ndarray):
+        values = part.detach().cpu().numpy() if isinstance(part, Tensor) else part
+        digest.update(f"{values.dtype}{values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    elif isinstance(part, Sequence) and not isinstance(part, str | bytes):
+        digest.update(f"({len(part)}".encode())
+        for item in part:
+            _feed(digest, item)
+    else:
+        digest.update(repr(part).encode() + b";")
