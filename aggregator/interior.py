@@ -19,15 +19,30 @@ from numpy.typing import NDArray
 
 from aggregator.prosumers import Array
 
-ITERATIONS = 60
 TOLERANCE = 1e-10
 ACCEPTED = 1e-8  # near-ties (a fee of 1e-9, say) stop the last digits
-STEP_BACK = 0.9995
 PROXIMAL = 1e-8
 REFINE = 1
-
-
 Rows = tuple[Array, Array, Array]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far the method goes.
+
+    Attributes
+    ----------
+    step_back : float
+        Share of the longest step that keeps all distances positive.
+    iterations : int
+        At most.
+    """
+
+    step_back: float
+    iterations: int
+
+
+BOLD, PATIENT = Pace(0.9995, 60), Pace(0.9, 200)
 
 
 class NotConverged(RuntimeError):
@@ -213,6 +228,29 @@ def minimise(task: Task) -> tuple[Array, tuple[Array, Array, Array]]:
     NotConverged
         If a member of the batch stays above tolerance.
     """
+    x, y, worst = _attempt(task, BOLD)
+    lost = np.flatnonzero(worst > ACCEPTED)
+    if len(lost):
+        # Degenerate members (linear ones, as a rule) are stopped by steps that end too close to a bound.
+        slow = _attempt(_take(task, lost), PATIENT)
+        for whole, part in zip((x, *y, worst), (slow[0], *slow[1], slow[2]), strict=True):
+            whole[lost] = part
+        lost = np.flatnonzero(worst > ACCEPTED)
+    if not len(lost):
+        return x, y
+    x[lost] = 0.5 * (task.lower + task.upper)[lost]
+    raise NotConverged(
+        f"{len(lost)} of {len(x)} follower problems stopped at a residual of {worst.max():.1e} after "
+        f"{PATIENT.iterations} iterations (allowed {ACCEPTED:.0e}); check the scales of prices ($/kWh) and energies "
+        "(kWh).",
+        lost,
+        x,
+        y,
+    )
+
+
+def _attempt(task: Task, pace: Pace) -> tuple[Array, tuple[Array, Array, Array], Array]:
+    """Iterate from the middle of the boxes; x, multipliers and the residual [B] of every member."""
     free = task.upper > task.lower
     x = np.where(free, 0.5 * (task.lower + task.upper), task.lower)
     y = (np.zeros_like(task.balance), np.zeros_like(task.storage), np.zeros(task.balance.shape[::2]))
@@ -220,26 +258,19 @@ def minimise(task: Task) -> tuple[Array, tuple[Array, Array, Array]]:
     # distances to the bounds are kept on their own: the difference x - bound would lose its last digits
     points = [x, np.where(free, x - task.lower, 1.0), np.where(free, task.upper - x, 1.0)]
     points += [np.where(free, 0.1 * scale, 0.0), np.where(free, 0.1 * scale, 0.0)]
-    todo = np.arange(len(x))
-    for _ in range(ITERATIONS):
+    todo, residual = np.arange(len(x)), np.zeros(len(x))
+    for _ in range(pace.iterations):
         part = _take(task, todo)
         energy, stored, inside = (a[todo] for a in y)
-        new, moved, worst = _step(part, free[todo], [a[todo] for a in points], (energy, stored, inside))
+        new, moved, worst = _step(part, free[todo], [a[todo] for a in points], (energy, stored, inside), pace.step_back)
+        residual[todo] = worst
         going = worst > TOLERANCE
         if not going.any():
-            return x, y
+            break
         todo = todo[going]
         for old, fresh in zip((*points, *y), (*new, *moved), strict=True):
             old[todo] = fresh[going]
-    if worst.max() <= ACCEPTED:
-        return x, y
-    raise NotConverged(
-        f"{len(todo)} of {len(x)} follower problems stopped at a residual of {worst.max():.1e} after {ITERATIONS} "
-        f"iterations (allowed {ACCEPTED:.0e}); check the scales of prices ($/kWh) and energies (kWh).",
-        todo[worst > ACCEPTED],
-        np.where(np.isin(np.arange(len(x)), todo[worst > ACCEPTED])[:, None], 0.5 * (task.lower + task.upper), x),
-        y,
-    )
+    return x, y, residual
 
 
 def _take(task: Task, which: NDArray[np.intp]) -> Task:
@@ -248,7 +279,7 @@ def _take(task: Task, which: NDArray[np.intp]) -> Task:
 
 
 def _step(
-    task: Task, free: NDArray[np.bool_], points: list[Array], y: Rows
+    task: Task, free: NDArray[np.bool_], points: list[Array], y: Rows, step_back: float
 ) -> tuple[list[Array], tuple[Array, ...], Array]:
     """One predictor-corrector step from x, its distances to the bounds and their multipliers; the residual there."""
     block = task.block
@@ -279,14 +310,15 @@ def _step(
         return dx, dy, (target_low - low * dx) / below, (target_high + high * dx) / above
 
     dx, dy, dlow, dhigh = direction(-low * below, -high * above)
-    size = _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh))
+    most = 1.0 / step_back
+    size = _length(free, most, (below, dx), (above, -dx), (low, dlow), (high, dhigh))
     after = ((below + size * dx) * (low + size * dlow) + (above - size * dx) * (high + size * dhigh)) * free
     centre = (np.clip(after.sum(axis=1) / count / np.maximum(gap, 1e-300), 0.0, 1.0) ** 3 * gap)[:, None] * free
     # the second-order term belongs to a full step: unweighted, after a short one, it can end in a cycle
     second = np.minimum(size, 1.0) * dx
     dx, dy, dlow, dhigh = direction(centre - low * below - second * dlow, centre - high * above + second * dhigh)
     # one length for both sides: with curvature the dual residual mixes them
-    size = np.minimum(1.0, STEP_BACK * _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh)))
+    size = np.minimum(1.0, step_back * _length(free, most, (below, dx), (above, -dx), (low, dlow), (high, dhigh)))
     moved = tuple(a + size.reshape(-1, *[1] * (a.ndim - 1)) * b for a, b in zip(y, dy, strict=True))
     change = (dx, dx, -dx, dlow, dhigh)
     return [a + size * b * free for a, b in zip(points, change, strict=True)], moved, worst
@@ -296,9 +328,9 @@ def _largest(a: Array) -> Array:
     return np.abs(a.reshape(len(a), -1)).max(axis=1, initial=0.0)
 
 
-def _length(free: NDArray[np.bool_], *pairs: tuple[Array, Array]) -> Array:
-    """Longest step in [0, 1 / STEP_BACK] that keeps value + step * change >= 0 for all pairs, [B, 1]."""
-    most = np.full(len(free), 1.0 / STEP_BACK)
+def _length(free: NDArray[np.bool_], limit: float, *pairs: tuple[Array, Array]) -> Array:
+    """Longest step in [0, limit] that keeps value + step * change >= 0 for all pairs, [B, 1]."""
+    most = np.full(len(free), limit)
     for value, change in pairs:
         shrinks = free & (change < 0.0)
         ratio = np.where(shrinks, value / np.where(shrinks, -change, 1.0), np.inf)

@@ -130,7 +130,7 @@ def test_flows_that_do_not_fit_the_payments_are_refused():
     ("change", "word"),
     [
         ({"trade_cash": np.zeros((4, 3))}, "int64 nano"),
-        ({"fee_cash": np.zeros((3, 3), int)}, "fee_cash"),
+        ({"fee_cash": np.zeros((3, 3), int)}, "fee cash"),
         ({"tariff": Tariff.make(energy=np.zeros(5), sell=0.0)}, "5 steps"),
         ({"shortfall": np.full((4, 3), np.nan)}, "not finite"),
         ({"day_ahead": clearing(np.zeros(4))}, "give all three"),
