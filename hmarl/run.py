@@ -22,6 +22,7 @@ from rich.console import Console
 
 from hmarl import manifest, storage
 from hmarl.arm import Arm
+from hmarl.lock import locked
 from hmarl.progress import Board
 from hmarl.study import Study
 
@@ -144,7 +145,7 @@ def run_study(
     StudyError
         If there is no such arm.
     RunFolderError
-        If a folder holds a different study; nothing has been run then.
+        If a folder holds a different study, or another process is at work there; nothing has been run then.
     """
     one_thread()
     chosen = [study.arm(name) for name in arms] if arms else list(study.arms)
@@ -164,7 +165,8 @@ def run_study(
             )
     # All are checked before the first is touched.
     for job in todo:
-        storage.check_folder(job.folder, job.arm.resolved(), fresh=fresh)
+        with locked(job.folder):
+            storage.check_folder(job.folder, job.arm.resolved(), fresh=fresh)
     for job in todo:
         storage.prepare(job.folder, job.arm.resolved(), fresh=fresh)
     failures: list[Failure] = []
@@ -209,18 +211,8 @@ def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
         None if all went well.
     """
     try:
-        report("starting", 0.0)
-        began = time.monotonic()
-        result = (simulate or partial(_real(), folder=job.folder))(job.arm, job.seed, job.data, report)
-        about = manifest.describe(
-            job.arm.resolved(),
-            seed=job.seed,
-            replication=job.arm.replication,
-            seconds=time.monotonic() - began,
-            data_files=result.data_files,
-            data=job.data,
-        )
-        storage.store(job.folder, result, about)
+        with locked(job.folder):
+            _work(job, simulate, report)
     except Exception as error:  # a failing job must not stop the others, whatever it is
         said = str(error) or "no message"
         message = said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
@@ -228,6 +220,21 @@ def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
         storage.write_bytes(job.folder / storage.ERROR, failure.trace.encode())
         return failure
     return None
+
+
+def _work(job: Job, simulate: Simulate | None, report: Report) -> None:
+    report("starting", 0.0)
+    began = time.monotonic()
+    result = (simulate or partial(_real(), folder=job.folder))(job.arm, job.seed, job.data, report)
+    about = manifest.describe(
+        job.arm.resolved(),
+        seed=job.seed,
+        replication=job.arm.replication,
+        seconds=time.monotonic() - began,
+        data_files=result.data_files,
+        data=job.data,
+    )
+    storage.store(job.folder, result, about)
 
 
 def _real() -> Callable[..., storage.Result]:
