@@ -20,7 +20,7 @@ from aggregator.local_response import Local, best_step
 from aggregator.prosumers import Array
 from aggregator.response import Observed, Structural, calibrated
 from aggregator.rules import PriceSet
-from aggregator.trials import Terms, Trial, Verdict
+from aggregator.verdict import Terms, Trial, Verdict
 
 __all__ = ["Search", "Terms", "Trial", "Verdict", "damped_price", "paired_error"]
 
