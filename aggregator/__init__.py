@@ -9,17 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # not lazy, although light: a later import of the module aggregator.leader would replace the function of that name
-from aggregator.leader import Leader, LeaderError, Offer, TariffRules, View
+from aggregator.leader import Gate, Leader, LeaderError, Offer, Risk, TariffRules, View
 from aggregator.meter import Meter
 from aggregator.prosumers import Portfolio
 
 if TYPE_CHECKING:
+    from aggregator.bilevel_lp import BilevelError, BilevelLP, BilevelSolution, solve_bilevel
     from aggregator.ledger import Ledger, LedgerError, settle
     from aggregator.portfolio import BestResponse, Response, optimum
 
 LEADERS = {
     "fixed": "aggregator.leaders.fixed:Fixed",
     "mark-up": "aggregator.leaders.mark_up:MarkUp",
+    "pass-through": "aggregator.leaders.pass_through:PassThrough",
+    "learned": "aggregator.leaders.learned:Learned",
+    "search": "aggregator.leaders.search:Search",
     "stackelberg": "aggregator.leaders.stackelberg:Stackelberg",
 }
 """Leaders by name; a new one is one file plus one line."""
@@ -27,6 +31,10 @@ LEADERS = {
 __all__ = [
     "LEADERS",
     "BestResponse",
+    "BilevelError",
+    "BilevelLP",
+    "BilevelSolution",
+    "Gate",
     "Leader",
     "LeaderError",
     "Ledger",
@@ -35,20 +43,26 @@ __all__ = [
     "Offer",
     "Portfolio",
     "Response",
+    "Risk",
     "TariffRules",
     "View",
     "leader",
     "optimum",
     "settle",
+    "solve_bilevel",
 ]
 
 _HOME = {
     "BestResponse": "aggregator.portfolio",
+    "BilevelError": "aggregator.bilevel_lp",
+    "BilevelLP": "aggregator.bilevel_lp",
+    "BilevelSolution": "aggregator.bilevel_lp",
     "Ledger": "aggregator.ledger",
     "LedgerError": "aggregator.ledger",
     "Response": "aggregator.portfolio",
     "optimum": "aggregator.portfolio",
     "settle": "aggregator.ledger",
+    "solve_bilevel": "aggregator.bilevel_lp",
 }
 
 

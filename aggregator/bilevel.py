@@ -69,7 +69,8 @@ class SingleLevelModel:
     Raises
     ------
     PortfolioError
-        If the members trade at a fee, which splits their value of energy and is not modelled here.
+        If there are stores other than batteries or a peak price, or the members trade at a fee, which splits their
+        value of energy and is not modelled here.
     """
 
     def __init__(
@@ -83,6 +84,11 @@ class SingleLevelModel:
         mip_gap: float = 1e-3,
         node_limit: int | None = 2000,
     ) -> None:
+        if not all(pool.plain for pool in followers.pools):
+            raise PortfolioError(
+                "The exact model knows batteries under one price of imports; vehicles, deferrable loads, heat and a "
+                "peak price need the decoupled bound (method: bound)."
+            )
         if followers.portfolio.pooled and followers.portfolio.fee > 0.0:
             raise PortfolioError(
                 f"The exact model has one value of energy per pool, but members trade at a fee of "

@@ -1,4 +1,4 @@
-"""Quadratic followers: all days of all pools of one shape handed to the interior point method in one batch."""
+"""Quadratic followers and those with more than batteries: all days of all pools of one shape in one batch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from aggregator.day_program import Day
 from aggregator.interior import Block, Task, minimise
 from aggregator.pools import Pool
 from aggregator.prosumers import Array
+from aggregator.store_table import store_table
 
 
 class DayBatch:
-    """Best responses of several pools over D days, the same problem as ``day_program.day_model``.
+    """Best responses of several pools over D days; for batteries the same problem as ``day_program.day_model``.
 
     Parameters
     ----------
@@ -25,27 +26,14 @@ class DayBatch:
     def __init__(self, pools: Sequence[Pool]) -> None:
         self._pools, one = pools, pools[0]
         self._days, meters, steps = one.fixed_kwh.shape
-        self._fee, self._steps, self._exchange = one.fee, steps, meters > 1
-        groups = one.groups
-        behind = np.zeros((meters, len(groups)))
-        behind[[group.meter for group in groups], np.arange(len(groups))] = 1.0
+        self._table = table = store_table(pools)
+        behind = np.zeros((meters, len(table.meter_of)))
+        behind[table.meter_of, np.arange(len(table.meter_of))] = 1.0
         self._fixed = np.concatenate([pool.fixed_kwh for pool in pools])
-        charge, discharge = 1.0 / self._column("eta_charge"), self._column("eta_discharge")
-        self._block = Block(behind, charge, discharge, self._exchange, steps)
-        self._most_in = behind @ (self._column("charge") * charge)
-        self._most_out = behind @ (self._column("discharge") * discharge)
-        whole = np.ones((1, 1, steps))
-        self._store_low, self._store_high = self._column("store_min") * whole, self._column("store_max") * whole
-        self._end_cost = np.zeros((len(self._fixed), len(groups), steps))
-        if one.storage_end == "restore":
-            self._store_low[..., -1:] = self._store_high[..., -1:] = self._column("start")
-        else:
-            self._end_cost[..., -1:] = -self._column("end_value")
-
-    def _column(self, name: str) -> Array:
-        """A number of each store, array [pools * D, G, 1], days running fastest."""
-        each = np.array([[[getattr(one, name)] for one in pool.groups] for pool in self._pools], dtype=np.float64)
-        return np.repeat(each, self._days, axis=0)
+        self._block = Block(behind, table.meter, table.sign, table.keep, meters > 1, one.peak is not None, steps)
+        flow = table.limit * table.meter
+        self._most_in = behind @ np.maximum(flow, 0.0).sum(axis=2)
+        self._most_out = behind @ np.maximum(-flow, 0.0).sum(axis=2)
 
     def solve(self, buy: Array, sell: Array) -> list[list[Day]]:
         """Solve all days.
@@ -63,42 +51,42 @@ class DayBatch:
         block, fixed = self._block, self._fixed
         repeat = (len(self._pools), 1)
         x, (energy, stored, _) = minimise(self._task(fixed, np.tile(buy, repeat), np.tile(sell, repeat)))
-        imports, exports, gain, loss, store, *inside = block.split(x)
+        _, _, ports, store, other = block.split(x)
         # the box keeps every column a hair inside; the grid side is set to balance exactly, in one direction only
-        net = fixed + block.behind @ (gain * block.charge - loss * block.discharge)
+        net = fixed + block.behind @ (ports * block.meter).sum(axis=2)
         bought = np.zeros_like(net)
-        if self._exchange:
-            bought = inside[0]
-            net = net - inside[0] + inside[1]
+        if block.exchange:
+            bought = other[0]
+            net = net - other[0] + other[1]
         imports, exports = np.maximum(net, 0.0), np.maximum(-net, 0.0)
-        parts = (imports, exports, bought, gain, loss, store, energy, -stored)
+        first = len(self._pools[0].groups)
+        gain, loss = (ports[:, :first, p] for p in (0, 1))
+        parts = (imports, exports, bought, gain, loss, store[:, :first], energy, -stored[:, :first], ports[:, first:])
         found = [Day(*(part[row] for part in parts)) for row in range(len(fixed))]
         return [found[k : k + self._days] for k in range(0, len(found), self._days)]
 
     def _task(self, fixed: Array, buy: Array, sell: Array) -> Task:
-        shape = fixed.shape
-        stores = (shape[0], self._block.behind.shape[1], self._steps)
-        per_meter = np.ones(shape)
+        table, block, one = self._table, self._block, self._pools[0]
+        none, stores = np.zeros(fixed.shape), np.zeros(table.low.shape)
+        every = np.zeros((*table.limit.shape[:3], block.steps))
         most_in = np.maximum(fixed + self._most_in, 0.0) + 1.0  # + 1: never binding, keeps an interior when buy = sell
         most_out = np.maximum(self._most_out - fixed, 0.0) + 1.0
-        linear = self._column("wear_linear") * np.ones(stores)
-        bend = self._column("wear_quadratic") * np.ones(stores)
-        cost = [buy[:, None] * per_meter, -sell[:, None] * per_meter, linear, linear, self._end_cost * np.ones(stores)]
-        upper = [
-            most_in,
-            most_out,
-            self._column("charge") * np.ones(stores),
-            self._column("discharge") * np.ones(stores),
-        ]
-        upper.append(self._store_high * np.ones(stores))
-        lower = [0 * per_meter, 0 * per_meter, np.zeros(stores), np.zeros(stores), self._store_low * np.ones(stores)]
-        curve = [0 * per_meter, 0 * per_meter, bend, bend, np.zeros(stores)]
-        if self._exchange:
-            cost += [self._fee * per_meter, 0 * per_meter]
+        cap = most_in if one.peak is None else np.full(fixed.shape, one.peak.cap)
+        cost = [buy[:, None] + none, -sell[:, None] + none, table.cost + every, table.end_cost]
+        curve = [none, none, table.curve + every, stores]
+        lower = [none, none, every, table.low]
+        upper = [np.minimum(most_in, cap), most_out, table.limit + every, table.high]
+        if block.exchange:
+            cost += [one.fee + none, none]
             upper += [most_in, most_out]
-            lower += [0 * per_meter] * 2
-            curve += [0 * per_meter] * 2
-        storage = np.zeros(stores)
-        storage[:, :, 0] = self._column("start")[..., 0]
-        join = self._block.join
-        return Task(self._block, join(*cost), join(*curve), join(*lower), join(*upper), fixed, storage)
+            lower += [none, none]
+            curve += [none, none]
+        if one.peak is not None:
+            cost.append(one.peak.price(buy)[:, None] + none)
+            upper.append(most_in)
+            lower.append(none)
+            curve.append(none)
+        storage = -table.drain
+        storage[:, :, 0] += table.keep[:, 0] * table.start
+        join = block.join
+        return Task(block, join(*cost), join(*curve), join(*lower), join(*upper), fixed, storage)

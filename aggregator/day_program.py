@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,9 @@ import pyomo.environ as pyo
 
 from aggregator.pools import Group
 from aggregator.prosumers import Array
-from wholesale.solve import Program
+from wholesale.solve import Program, Solution
+
+REDUCED = 1e-9
 
 
 def day_model(groups: tuple[Group, ...], meters: int, steps: int, *, exchange: bool, restore: bool) -> Any:
@@ -95,6 +97,8 @@ class Day:
         Marginal value of energy at each meter (lambda), between the feed-in and the buy price.
     store_value : array [G, T] $/kWh
         Marginal value of stored energy (mu).
+    flows : array [R, P, T]
+        Flows through the ports of the reservoirs, store-side; empty without reservoirs.
     """
 
     imports: Array
@@ -105,6 +109,7 @@ class Day:
     store: Array
     energy_value: Array
     store_value: Array
+    flows: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
 
 
 class DayProgram:
@@ -130,6 +135,8 @@ class DayProgram:
         self._col |= {name: self._columns(model, name, steps) for name in ("gain", "loss", "store")}
         self._balance = self._program.rows(model.balance)
         self._storage = self._program.rows(model.storage) if groups else np.zeros((0, steps), np.int32)
+        self._face: Program | None = None
+        self._most = sum(one.charge / one.eta_charge + one.discharge * one.eta_discharge for one in groups)
         if self._exchange:
             self._col["bought"] = self._program.columns(model.bought)
             self._program.change_cost(self._col["bought"], np.full(self._col["bought"].shape, fee))
@@ -152,11 +159,7 @@ class DayProgram:
         -------
         Day
         """
-        program, col = self._program, self._col
-        program.change_cost(col["imports"], np.broadcast_to(buy, fixed.shape))
-        program.change_cost(col["exports"], np.broadcast_to(-sell, fixed.shape))
-        program.change_rows(self._balance, fixed, fixed)
-        solution = program.solve()
+        col, solution = self._col, self._solve(fixed, buy, sell)
         x, dual = solution.x, solution.dual
         return Day(
             imports=x[col["imports"]],
@@ -168,3 +171,49 @@ class DayProgram:
             energy_value=dual[self._balance],
             store_value=-dual[self._storage],
         )
+
+    def _solve(self, fixed: Array, buy: Array, sell: Array) -> Solution:
+        program, col = self._program, self._col
+        program.change_cost(col["imports"], np.broadcast_to(buy, fixed.shape))
+        program.change_cost(col["exports"], np.broadcast_to(-sell, fixed.shape))
+        program.change_rows(self._balance, fixed, fixed)
+        return program.solve()
+
+    def ties(
+        self, fixed: Array, buy: Array, sell: Array, import_worth: Array, export_worth: Array
+    ) -> tuple[float, float]:
+        """Smallest and largest worth to somebody else of all optimal schedules of one day.
+
+        The optimal schedules are the face on which every column with a reduced cost sits at its bound, whatever optimal
+        multipliers are used.
+
+        Parameters
+        ----------
+        fixed, buy, sell
+            As for ``solve``; no quadratic wear.
+        import_worth, export_worth : array [T] $/kWh
+            What a kWh imported and exported is worth.
+
+        Returns
+        -------
+        low, high : float $
+        """
+        solution = self._solve(fixed, buy, sell)
+        if self._face is None:
+            self._face = self._program.relaxed()
+            self._face.change_cost(np.arange(self._face.shape[1]), np.zeros(self._face.shape[1]))
+        face, col = self._face, self._col
+        low, high = self._program.bounds
+        flow = solution.x[col["imports"]] + solution.x[col["exports"]]
+        high[col["imports"]] = high[col["exports"]] = np.abs(fixed) + flow + self._most  # meters net: no circles
+        held = np.abs(solution.reduced_cost) > REDUCED
+        low[held] = high[held] = solution.x[held]
+        face.change_bounds(np.arange(len(low)), low, high)
+        face.change_rows(self._balance, fixed, fixed)
+        found = []
+        for sign in (1.0, -1.0):
+            face.change_cost(col["imports"], np.broadcast_to(sign * import_worth, fixed.shape))
+            face.change_cost(col["exports"], np.broadcast_to(sign * export_worth, fixed.shape))
+            x = face.solve().x
+            found.append(float((import_worth * x[col["imports"]] + export_worth * x[col["exports"]]).sum()))
+        return found[0], found[1]

@@ -12,7 +12,7 @@ S. Mehrotra, "On the implementation of a primal-dual interior point method", SIA
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,67 +33,80 @@ class NotConverged(RuntimeError):
 
 @dataclass(frozen=True)
 class Block:
-    """Structure of the rows: which store sits behind which meter, and the efficiencies.
+    """Structure of the rows: which store sits behind which meter, and what its ports do.
 
-    Rows are ``balance`` [M, T] (imports - exports + bought - sold - gain / eta_charge + loss * eta_discharge = fixed),
-    ``storage`` [G, T] (store - store before - gain + loss = 0 or start) and, with exchange, ``internal`` [T]
-    (sum of bought - sold = 0). Columns lie in one vector: imports, exports [M, T], gain, loss, store [G, T], and with
-    exchange bought, sold [M, T].
+    A port is a way into a store (sign + 1) or out of it (- 1) with its own draw at the meter: a battery has two, a heat
+    store one for each machine that fills it. Rows are ``balance`` [M, T] (imports + above - exports + bought - sold -
+    draw of all ports = fixed), ``storage`` [G, T] (store - keep * store before - signed ports = 0 or start) and, with
+    exchange, ``internal`` [T] (sum of bought - sold = 0). Columns lie in one vector: imports, exports [M, T], ports
+    [G * P, T], store [G, T], with exchange bought, sold [M, T], and with a peak above [M, T].
 
     Attributes
     ----------
     behind : array [M, G]
         1 where store g sits behind meter m.
-    charge, discharge : array [B or 1, G, 1]
-        Energy at the meter per kWh gained (1 / eta_charge) and lost (eta_discharge).
-    exchange : bool
-        Whether the meters trade.
+    meter : array [B, G, P, T] or broadcastable
+        Energy drawn at the meter per kWh through the port, + = drawn.
+    sign : array [G, P]
+        Of the ports; ports that a store does not have are shut by their bounds.
+    keep : array [G, 1]
+        Share of the content that is still there after a step.
+    exchange, peak : bool
+        Whether the meters trade; whether imports above a cap have their own price.
     steps : int
         T.
     """
 
     behind: Array
-    charge: Array
-    discharge: Array
+    meter: Array
+    sign: Array
+    keep: Array
     exchange: bool
+    peak: bool
     steps: int
 
-    def split(self, x: Array) -> tuple[Array, ...]:
-        """Cut columns [B, n] into imports, exports, gain, loss, store (, bought, sold), each [B, M or G, T]."""
+    def split(self, x: Array) -> tuple[Array, Array, Array, Array, list[Array]]:
+        """Cut columns [B, n] into imports, exports [B, M, T], ports [B, G, P, T], store [B, G, T] and the others."""
         meters, groups = self.behind.shape
-        sizes = [meters, meters, groups, groups, groups] + [meters, meters] * self.exchange
+        count = self.sign.shape[1]
+        sizes = [meters, meters, groups * count, groups] + [meters, meters] * self.exchange + [meters] * self.peak
         parts = np.split(x, np.cumsum(sizes)[:-1] * self.steps, axis=1)
-        return tuple(part.reshape(len(x), -1, self.steps) for part in parts)
+        imports, exports, ports, store, *other = (
+            part.reshape(len(x), size, self.steps) for part, size in zip(parts, sizes, strict=True)
+        )
+        return imports, exports, ports.reshape(len(x), groups, count, self.steps), store, other
 
     def join(self, *parts: Array) -> Array:
-        """Inverse of ``split``."""
+        """Inverse of ``split``, the others one by one."""
         return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
 
     def rows(self, x: Array) -> tuple[Array, Array, Array]:
         """A x as balance [B, M, T], storage [B, G, T], internal [B, T]."""
-        imports, exports, gain, loss, store, *inside = self.split(x)
-        balance = imports - exports - self.behind @ (gain * self.charge - loss * self.discharge)
-        storage = np.diff(store, axis=2, prepend=0.0) - gain + loss
+        imports, exports, ports, store, other = self.split(x)
+        balance = imports - exports - self.behind @ (ports * self.meter).sum(axis=2)
+        before = np.concatenate([np.zeros_like(store[:, :, :1]), store[:, :, :-1]], axis=2)
+        storage = store - self.keep * before - (ports * self.sign[:, :, None]).sum(axis=2)
         internal = np.zeros((len(x), self.steps))
         if self.exchange:
-            balance = balance + inside[0] - inside[1]
-            internal = (inside[0] - inside[1]).sum(axis=1)
+            balance = balance + other[0] - other[1]
+            internal = (other[0] - other[1]).sum(axis=1)
+        if self.peak:
+            balance = balance + other[-1]
         return balance, storage, internal
 
     def columns(self, energy: Array, stored: Array, inside: Array) -> Array:
         """A' y for row multipliers energy [B, M, T], stored [B, G, T], inside [B, T]."""
-        behind = self.behind.T @ energy
+        behind = (self.behind.T @ energy)[:, :, None]
         ahead = np.concatenate([stored[:, :, 1:], np.zeros_like(stored[:, :, :1])], axis=2)
-        gain, loss = -behind * self.charge - stored, behind * self.discharge + stored
-        parts = [energy, -energy, gain, loss, stored - ahead]
+        ports = -behind * self.meter - self.sign[:, :, None] * stored[:, :, None]
+        parts = [energy, -energy, ports, stored - self.keep * ahead]
         if self.exchange:
             parts += [energy + inside[:, None], -energy - inside[:, None]]
-        return self.join(*parts)
+        return self.join(*parts, *[energy] * self.peak)
 
     def take(self, which: NDArray[np.intp]) -> Block:
         """The structure of some members of the batch."""
-        part = [a[which] if len(a) > 1 else a for a in (self.charge, self.discharge)]
-        return Block(self.behind, part[0], part[1], self.exchange, self.steps)
+        return replace(self, meter=self.meter[which] if len(self.meter) > 1 else self.meter)
 
 
 class _Normal:
@@ -101,22 +114,25 @@ class _Normal:
 
     def __init__(self, block: Block, theta: Array) -> None:
         self._block = block
-        imports, exports, gain, loss, store, *inside = block.split(theta)
+        imports, exports, ports, store, other = block.split(theta)
         meters, groups = block.behind.shape
         diagonal = np.arange(block.steps)
         middle = np.zeros((len(theta), groups, block.steps, block.steps))
-        own = gain + loss + store
-        own[:, :, 1:] += store[:, :, :-1]
+        own = ports.sum(axis=2) + store
+        own[:, :, 1:] += block.keep**2 * store[:, :, :-1]
         middle[:, :, diagonal, diagonal] = own * (1.0 + 1e-14) + 1e-300
-        middle[:, :, diagonal[1:], diagonal[:-1]] = middle[:, :, diagonal[:-1], diagonal[1:]] = -store[:, :, :-1]
+        beside = -block.keep * store[:, :, :-1]
+        middle[:, :, diagonal[1:], diagonal[:-1]] = middle[:, :, diagonal[:-1], diagonal[1:]] = beside
         self._stored = np.linalg.inv(middle)
-        self._link = gain * block.charge + loss * block.discharge
+        self._link = (ports * block.meter * block.sign[:, :, None]).sum(axis=2)
         pull = self._link[..., :, None] * self._stored * self._link[..., None, :]
         outer = np.zeros((len(theta), meters, block.steps, block.steps))
-        flow = imports + exports + block.behind @ (gain * block.charge**2 + loss * block.discharge**2)
+        flow = imports + exports + block.behind @ (ports * block.meter**2).sum(axis=2)
         if block.exchange:
-            self._inside = inside[0] + inside[1]
+            self._inside = other[0] + other[1]
             flow = flow + self._inside
+        if block.peak:
+            flow = flow + other[-1]
         outer[:, :, diagonal, diagonal] = flow
         outer -= np.einsum("mg,bgst->bmst", block.behind, pull)
         self._energy = np.linalg.inv(outer)
@@ -251,7 +267,9 @@ def _step(
     size = _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh))
     after = ((below + size * dx) * (low + size * dlow) + (above - size * dx) * (high + size * dhigh)) * free
     centre = (np.clip(after.sum(axis=1) / count / np.maximum(gap, 1e-300), 0.0, 1.0) ** 3 * gap)[:, None] * free
-    dx, dy, dlow, dhigh = direction(centre - low * below - dx * dlow, centre - high * above + dx * dhigh)
+    # the second-order term belongs to a full step: unweighted, after a short one, it can end in a cycle
+    second = np.minimum(size, 1.0) * dx
+    dx, dy, dlow, dhigh = direction(centre - low * below - second * dlow, centre - high * above + second * dhigh)
     # one length for both sides: with curvature the dual residual mixes them
     size = np.minimum(1.0, STEP_BACK * _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh)))
     moved = tuple(a + size.reshape(-1, *[1] * (a.ndim - 1)) * b for a, b in zip(y, dy, strict=True))

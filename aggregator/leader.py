@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.gate import INFORMATION, Bids, Gate, Risk
 from aggregator.meter import Meter
 from aggregator.prosumers import Array, Portfolio
 from aggregator.rules import LeaderError, PriceSet, TariffRules
@@ -17,18 +18,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "INFORMATION",
-    "BidsForecast",
+    "Bids",
+    "Gate",
     "Leader",
     "LeaderError",
     "Offer",
     "PriceSet",
+    "Risk",
     "TariffRules",
     "View",
-    "check_information",
 ]
-
-INFORMATION = ("perfect", "forecast", "last-day")
-"""Information sets a leader may declare; results carry the one that was used."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,16 @@ class Offer:
         ``(bound - promised) / |bound|``.
     method : str
         How the tariff was found, and every compromise made on the way.
+    mip_gap : float or None
+        Relative gap at which the exact model stopped; None where it was not used.
+    worst_tie, best_tie : float or None $/day
+        Promised profit if followers break ties against and for the leader.
+    delivered : float or None $/day
+        Profit of the settled simulation at this tariff, one community; None until it was simulated.
+    shares : array [T] or None
+        Share of the forecast that this leader buys day-ahead; None = by its ``bid``.
+    state : dict or None
+        What the leader wants to remember when it sees this offer again as ``View.last``; plain values and arrays.
     """
 
     leader: str
@@ -62,6 +71,12 @@ class Offer:
     bound: float | None = None
     gap: float | None = None
     method: str = ""
+    mip_gap: float | None = None
+    worst_tie: float | None = None
+    best_tie: float | None = None
+    delivered: float | None = None
+    shares: Array | None = None
+    state: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +157,21 @@ class View:
         rows = None if self.days is None else self.days[days]
         return replace(self, portfolio=self.portfolio.over(days), lmp_per_mwh=self.lmp_per_mwh[days], days=rows)
 
+    def thinned(self, count: int) -> View:
+        """The same view on at most ``count`` of its scenario days, evenly spaced.
+
+        Parameters
+        ----------
+        count : int
+            At least 1.
+
+        Returns
+        -------
+        View
+        """
+        most = self.portfolio.days
+        return self.over(np.unique(np.linspace(0, most - 1, min(count, most)).round()).astype(np.intp))
+
     def on_scenario_days(self, tariff: Tariff) -> Tariff:
         """The rows of a tariff that the scenario days are.
 
@@ -182,13 +212,13 @@ class Leader(Protocol):
         """
         ...
 
-    def bid(self, forecast_kwh: Array) -> Array:
-        """Day-ahead position for one community.
+    def position(self, gate: Gate) -> Array:
+        """Day-ahead position for one community; ``Bids.position`` serves most leaders.
 
         Parameters
         ----------
-        forecast_kwh : array [D, T] kWh per step
-            Forecast net load at gate closure, + = import.
+        gate : Gate
+            What is known at gate closure.
 
         Returns
         -------
@@ -196,40 +226,3 @@ class Leader(Protocol):
             Bought day-ahead, + = import.
         """
         ...
-
-
-class BidsForecast:
-    """What leaders share that take exactly their forecast as day-ahead position."""
-
-    def bid(self, forecast_kwh: Array) -> Array:
-        """Bid the forecast itself.
-
-        Parameters
-        ----------
-        forecast_kwh : array [D, T] kWh per step
-            Forecast net load at gate closure, + = import.
-
-        Returns
-        -------
-        array [D, T] kWh per step
-            The same.
-        """
-        return np.asarray(forecast_kwh, dtype=np.float64)
-
-
-def check_information(leader: str, information: str) -> None:
-    """Refuse an unknown information set.
-
-    Parameters
-    ----------
-    leader : str
-        Name for the message.
-    information : str
-
-    Raises
-    ------
-    LeaderError
-        If it is not one of ``INFORMATION``.
-    """
-    if information not in INFORMATION:
-        raise LeaderError(f"Leader {leader!r} has information {information!r}; give one of {', '.join(INFORMATION)}.")

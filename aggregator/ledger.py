@@ -12,12 +12,14 @@ from aggregator.meter import Meter
 from aggregator.prosumers import Array
 from aggregator.two_settlement import PARTIES, Payments, two_settlement
 from retail.tariff import Tariff
+from wholesale import settlement
 from wholesale.market import Bid, Clearing
 
 Nano = NDArray[np.int64]
 NANO = 1_000_000_000
 NANO_PER_TICK = 10_000
-OTHERS = ("aggregator", "network", "levies", "generators", "other_loads", "congestion_rent")
+OTHERS = ("aggregator", "network", "levies", "generators", "other_loads", "congestion_rent", "imbalance", "fuel")
+PARTS = ("energy", "network", "levy", "fee", "peer", "feed_in", "shortfall", "heat", "fuel", "peak")
 RENT_TOLERANCE = 1e-6
 LARGEST = 9.0e9
 
@@ -34,13 +36,14 @@ class Ledger:
     ----------
     accounts : tuple of str
         ``prosumer 0`` ... ``prosumer N-1``, then ``aggregator, network, levies, generators, other_loads,
-        congestion_rent``.
+        congestion_rent, imbalance`` (what two-price settlement takes beyond one price; it belongs to the operator) and
+        ``fuel`` (the gas utility).
     nano : array [S, A] int64
         Net payment of each account, of all ``replication`` communities. Every row sums to 0.
     replication : int
         Number of equal communities; a prosumer's account divides by it exactly.
-    energy, network, levy, fee, peer, feed_in, shortfall : array [S, N] int64
-        What one prosumer of one community paid (-: received), by purpose.
+    energy, network, levy, fee, peer, feed_in, shortfall, heat, fuel, peak : array [S, N] int64
+        What one prosumer of one community paid (-: received), by purpose; ``heat`` to peers for any thermal carrier.
     retail_revenue : array [S] int64
         What the aggregator received from all communities (energy price and shortfalls, less feed-in payments).
     wholesale_day_ahead, wholesale_real_time : array [S] int64
@@ -57,6 +60,9 @@ class Ledger:
     peer: Nano
     feed_in: Nano
     shortfall: Nano
+    heat: Nano
+    fuel: Nano
+    peak: Nano
     retail_revenue: Nano
     wholesale_day_ahead: Nano
     wholesale_real_time: Nano
@@ -107,7 +113,7 @@ class Ledger:
             If a step does not sum to exactly 0, or an account is not the sum of its parts.
         """
         _zero(self.nano.sum(axis=1), "The accounts")
-        parts = self.energy + self.network + self.levy + self.fee + self.peer + self.feed_in + self.shortfall
+        parts = sum((getattr(self, name) for name in PARTS), np.zeros_like(self.energy))
         _zero((self.nano[:, : self.prosumers] - self.replication * parts).sum(axis=1), "Prosumers and their parts")
         wrong = np.abs(self.nano[:, : self.prosumers] - self.replication * parts)
         _zero(wrong.sum(axis=1), "Some prosumer's account and its parts")
@@ -122,12 +128,16 @@ def settle(
     grid_kwh: Any,
     tariff: Tariff,
     shortfall: ArrayLike = 0.0,
+    heat_cash: Any = 0,
+    fuel: ArrayLike = 0.0,
+    peak: ArrayLike = 0.0,
     meter: Meter | None = None,
     bus: str | None = None,
     day_ahead: Clearing | None = None,
     bid: Bid | ArrayLike | None = None,
     real_time: Clearing | None = None,
     unit_bus: ArrayLike | None = None,
+    two_price: bool = False,
 ) -> Ledger:
     """Book S steps of one community (standing for k equal ones) and of the wholesale market.
 
@@ -146,6 +156,10 @@ def settle(
         Prices of these steps.
     shortfall : array [S, N] $
         Charge for a store that could not be restored, paid to the aggregator, >= 0.
+    heat_cash : array [S, N] int64 nano
+        Payments between peers for heat and cold, + = paid; each step sums to 0.
+    fuel, peak : array [S, N] $
+        Paid to the gas utility, and to the network for the peak of the community.
     meter : Meter, optional
         Replication and step length; default one community, one hour.
     bus : str, optional
@@ -156,6 +170,9 @@ def settle(
         Position of the aggregator cleared day-ahead, + = withdrawal; default: all that ``day_ahead`` accepted.
     unit_bus : array of int [unit], optional
         Position of each unit's bus in ``Clearing.buses`` (``System.unit_bus``); needed with several buses.
+    two_price : bool
+        Whether the aggregator's deviation settles at the worse of day-ahead and real-time price; the difference goes to
+        the account ``imbalance``. Generators and other loads settle at the real-time price.
 
     Returns
     -------
@@ -170,18 +187,22 @@ def settle(
     """
     meter = meter or Meter()
     kwh = np.asarray(grid_kwh, dtype=np.float64)
-    peer, fee = _integers(trade_cash, "trade_cash", kwh.shape), _integers(fee_cash, "fee_cash", kwh.shape)
-    _zero(peer.sum(axis=1), "Payments between peers (trade_cash)")
+    given = {"peer": trade_cash, "fee": fee_cash, "heat": np.broadcast_to(heat_cash, kwh.shape)}
+    part = {name: _integers(cash, f"{name} cash", kwh.shape) for name, cash in given.items()}
+    for name in ("peer", "heat"):
+        _zero(part[name].sum(axis=1), f"Payments between peers ({name} cash)")
     prices = [np.asarray(part).reshape(-1, 1) for part in (tariff.energy, tariff.network, tariff.levy, tariff.sell)]
     if len(prices[0]) != len(kwh):
         raise LedgerError(f"The tariff has {len(prices[0])} steps, grid_kwh has {len(kwh)}; give one price per step.")
     bought, sold = np.maximum(kwh, 0.0), np.maximum(-kwh, 0.0)
-    energy, network, levy = (_nano(bought * (price * NANO_PER_TICK) / NANO) for price in prices[:3])
-    feed_in = -_nano(sold * (prices[3] * NANO_PER_TICK) / NANO)
-    short = _nano(np.broadcast_to(np.asarray(shortfall, dtype=np.float64), kwh.shape))
+    for name, price in zip(("energy", "network", "levy"), prices, strict=False):
+        part[name] = _nano(bought * (price * NANO_PER_TICK) / NANO)
+    part["feed_in"] = -_nano(sold * (prices[3] * NANO_PER_TICK) / NANO)
+    for name, amount in (("shortfall", shortfall), ("fuel", fuel), ("peak", peak)):
+        part[name] = _nano(np.broadcast_to(np.asarray(amount, dtype=np.float64), kwh.shape))
 
     k, steps, prosumers = meter.replication, len(kwh), kwh.shape[1]
-    everything = sum(np.abs(part).sum() / NANO for part in (energy, network, levy, fee, peer, feed_in, short))
+    everything = sum(np.abs(amount).sum() / NANO for amount in part.values())
     if k * everything > LARGEST:
         raise LedgerError(
             f"{k} communities pay {k * everything:.3g} $ in all; the ledger counts up to {LARGEST:.0e} $. Lower "
@@ -189,20 +210,26 @@ def settle(
         )
     accounts = (*(f"prosumer {n}" for n in range(prosumers)), *OTHERS)
     nano = np.zeros((steps, len(accounts)), np.int64)
-    nano[:, :prosumers] = k * (energy + network + levy + fee + peer + feed_in + short)
+    nano[:, :prosumers] = k * sum(part.values())
     column = {name: accounts.index(name) for name in OTHERS}
-    retail = k * (energy + feed_in + short).sum(axis=1)
+    retail = k * (part["energy"] + part["feed_in"] + part["shortfall"]).sum(axis=1)
     nano[:, column["aggregator"]] -= retail
-    nano[:, column["network"]] -= k * (network + fee).sum(axis=1)
-    nano[:, column["levies"]] -= k * levy.sum(axis=1)
+    nano[:, column["network"]] -= k * (part["network"] + part["fee"] + part["peak"]).sum(axis=1)
+    nano[:, column["levies"]] -= k * part["levy"].sum(axis=1)
+    nano[:, column["fuel"]] -= k * part["fuel"].sum(axis=1)
     wholesale = _wholesale(kwh, meter, bus, day_ahead, bid, real_time, unit_bus)
     for party, amounts in wholesale.items():
         paid = amounts[0] + amounts[1]
         nano[:, column[party]] += paid
         nano[:, column["congestion_rent"]] -= paid
     own = wholesale.get("aggregator", np.zeros((2, steps), np.int64))
+    if two_price and day_ahead is not None and real_time is not None and bus is not None:
+        extra = _nano(_beyond_one_price(kwh, meter, bus, day_ahead, bid, real_time))
+        nano[:, column["aggregator"]] += extra
+        nano[:, column["imbalance"]] -= extra
+        own = np.stack([own[0], own[1] + extra])
     ledger = Ledger(
-        accounts, nano, k, energy, network, levy, fee, peer, feed_in, short,
+        accounts, nano, k, **part,
         retail_revenue=retail, wholesale_day_ahead=own[0], wholesale_real_time=own[1],
     )  # fmt: skip
     ledger.check()
@@ -238,13 +265,29 @@ def _wholesale(
     for name, clearing in (("day-ahead", day_ahead), ("real-time", real_time)):
         _check_served(name, clearing, day_ahead.buses.index(bus), bus)
     where = np.zeros(len(day_ahead.units), int) if unit_bus is None else np.asarray(unit_bus, dtype=int)
-    position = day_ahead.accepted.sum(axis=1) if bid is None else np.asarray(bid.mw if isinstance(bid, Bid) else bid)
-    metered = meter.to_mw(kwh.sum(axis=1))
-    own = np.stack([np.broadcast_to(position, metered.shape), metered])
+    own = _own(kwh, meter, day_ahead, bid)
     payments = two_settlement(day_ahead, real_time, own, day_ahead.buses.index(bus), where)
     amounts = {party: meter.to_mwh(payments.by_party[party]) for party in PARTIES}
     _check_rent(payments, amounts, meter)
     return {party: _nano(amount) for party, amount in amounts.items()}
+
+
+def _own(kwh: Array, meter: Meter, day_ahead: Clearing, bid: Bid | ArrayLike | None) -> Array:
+    """The aggregator's cleared position and metered net load, array [2, S] MW."""
+    position = day_ahead.accepted.sum(axis=1) if bid is None else np.asarray(bid.mw if isinstance(bid, Bid) else bid)
+    metered = meter.to_mw(kwh.sum(axis=1))
+    return np.stack([np.broadcast_to(position, metered.shape), metered])
+
+
+def _beyond_one_price(
+    kwh: Array, meter: Meter, bus: str, day_ahead: Clearing, bid: Bid | ArrayLike | None, real_time: Clearing
+) -> Array:
+    """What the aggregator pays under two prices beyond one price, array [S] $ >= 0."""
+    (position, metered), first, second = _own(kwh, meter, day_ahead, bid), day_ahead.price(bus), real_time.price(bus)
+    hours = meter.step_hours
+    both = settlement.two_price(position, metered, first, *settlement.imbalance_prices(first, second), step_h=hours)
+    one = settlement.one_price(position, metered, first, second, step_h=hours)
+    return both.imbalance - one.imbalance
 
 
 def _check_served(name: str, clearing: Clearing, at: int, bus: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.prosumers import BATTERY, Array, Portfolio
+from aggregator.reservoirs import PeakPrice, Reservoir
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ class Pool:
     fee : float $/kWh
         Fee on energy exchanged between the meters of the pool; with one meter there is nothing to exchange.
     storage_end : str
+    reservoirs : tuple of Reservoir
+        Other stores, each behind the meter of its owner.
+    peak : PeakPrice or None
+        Price of imports above a cap; one meter only.
     """
 
     fixed_kwh: Array
@@ -69,6 +74,30 @@ class Pool:
     prosumers: NDArray[np.intp]
     fee: float
     storage_end: str
+    reservoirs: tuple[Reservoir, ...] = ()
+    peak: PeakPrice | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether there are only batteries, and one price of imports."""
+        return not self.reservoirs and self.peak is None
+
+    @property
+    def linear(self) -> bool:
+        """Whether the day problem is the linear program of ``day_program``."""
+        return self.plain and not any(one.wear_quadratic > 0.0 for one in self.groups)
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What pools must share to be solved in one batch."""
+        tanks = tuple((self.meter_of(r), r.keep, *(port.sign for port in r.ports)) for r in self.reservoirs)
+        return tuple(one.meter for one in self.groups), tanks
+
+    def meter_of(self, reservoir: Reservoir) -> int:
+        """Balance behind which a reservoir sits."""
+        if len(self.fixed_kwh[0]) == 1:
+            return 0
+        return int(np.flatnonzero(self.prosumers == reservoir.owner)[0])
 
 
 def pools(portfolio: Portfolio, *, merge: bool = True) -> tuple[Pool, ...]:
@@ -109,6 +138,8 @@ def _pool(portfolio: Portfolio, prosumers: NDArray[np.intp], meters: NDArray[np.
         prosumers=prosumers,
         fee=portfolio.fee if portfolio.pooled else 0.0,
         storage_end=portfolio.storage_end,
+        reservoirs=tuple(tank for tank in portfolio.reservoirs if tank.owner in prosumers),
+        peak=portfolio.peak if portfolio.pooled else None,
     )
 
 

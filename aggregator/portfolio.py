@@ -25,7 +25,8 @@ class Response:
     cost : array [D] (pooled) or [D, N] $/day
         Bill at the tariff plus own cost; the follower optimum v(p).
     own : array, same shape $/day
-        The part that is not the bill: wear, minus the value of energy left in the store, plus peer-to-peer fees.
+        The part that is not the bill: wear, minus the value of energy left in the store, plus peer-to-peer fees, fuel
+        and what a peak costs beyond the tariff.
     importing, exporting : array [D, T] (pooled) or [D, N, T] kWh per step
         Energy bought from and sold to the tariff, >= 0. ``importing`` is the gradient of ``cost`` in the buy price.
     net : array [D, T] kWh per step
@@ -34,6 +35,8 @@ class Response:
         Change of the stored energy, store-side, + = charge.
     wear : array [D] $/day
         Linear and quadratic wear of all stores.
+    flows : tuple of array [D, P, T] kWh per step
+        Flows through the ports of each reservoir of the portfolio, store-side.
     mean : float $/day
         Weighted mean over days of the cost of all followers.
     """
@@ -45,6 +48,7 @@ class Response:
     net: Array
     store_change: Array
     wear: Array
+    flows: tuple[Array, ...]
     mean: float
 
     @property
@@ -75,7 +79,7 @@ class BestResponse:
         self.portfolio = portfolio
         self.pools = pools(portfolio, merge=merge)
         self._linear: dict[tuple[Group, ...], DayProgram] = {}
-        self._quadratic: dict[tuple[int, ...], DayBatch] = {}
+        self._quadratic: dict[tuple[object, ...], DayBatch] = {}
 
     def days(self, buy: Array, sell: Array) -> list[Sequence[Day]]:
         """Optimal schedules of each of ``pools``.
@@ -91,15 +95,15 @@ class BestResponse:
             One sequence per pool, one entry per day.
         """
         found: list[Sequence[Day]] = [()] * len(self.pools)
-        batches: dict[tuple[int, ...], list[int]] = {}
+        batches: dict[tuple[object, ...], list[int]] = {}
         for k, pool in enumerate(self.pools):
-            if not pool.groups and pool.fixed_kwh.shape[1] == 1:
+            if pool.plain and not pool.groups and pool.fixed_kwh.shape[1] == 1:
                 found[k] = [_idle(fixed, buy[d], sell[d]) for d, fixed in enumerate(pool.fixed_kwh)]
-            elif any(one.wear_quadratic > 0.0 for one in pool.groups):
-                batches.setdefault(tuple(one.meter for one in pool.groups), []).append(k)
-            else:
-                program = self._program(pool)
+            elif pool.linear:
+                program = self.program(pool)
                 found[k] = [program.solve(fixed, buy[d], sell[d]) for d, fixed in enumerate(pool.fixed_kwh)]
+            else:
+                batches.setdefault(pool.shape, []).append(k)
         for shape, members in batches.items():
             if shape not in self._quadratic:
                 self._quadratic[shape] = DayBatch([self.pools[k] for k in members])
@@ -107,7 +111,17 @@ class BestResponse:
                 found[k] = days
         return found
 
-    def _program(self, pool: Pool) -> DayProgram:
+    def program(self, pool: Pool) -> DayProgram:
+        """The compiled linear day problem of a pool without quadratic wear.
+
+        Parameters
+        ----------
+        pool : Pool
+
+        Returns
+        -------
+        DayProgram
+        """
         if pool.groups not in self._linear:
             _, meters, steps = pool.fixed_kwh.shape
             self._linear[pool.groups] = DayProgram(pool.groups, meters, steps, pool.fee, pool.storage_end)
@@ -215,6 +229,8 @@ def _assemble(
     importing, exporting = np.zeros((days, len(found), steps)), np.zeros((days, len(found), steps))
     wear, own = np.zeros((days, len(found))), np.zeros((days, len(found)))
     store_change = np.zeros((days, portfolio.prosumers, steps))
+    flows = [np.zeros((days, len(tank.ports), steps)) for tank in portfolio.reservoirs]
+    place = {id(tank): r for r, tank in enumerate(portfolio.reservoirs)}
     for k, (pool, schedule) in enumerate(found):
         for d, day in enumerate(schedule):
             importing[d, k], exporting[d, k] = day.imports.sum(axis=0), day.exports.sum(axis=0)
@@ -225,6 +241,12 @@ def _assemble(
                 store_change[d, who] = (gain - loss) / one.size
                 if pool.storage_end == "value":
                     own[d, k] -= one.end_value * (gain - loss).sum()
+            for tank, flow in zip(pool.reservoirs, day.flows, strict=True):
+                flows[place[id(tank)]][d] = flow[: len(tank.ports)]
+                own[d, k] += sum(port.spent(x, d) for x, port in zip(flow, tank.ports, strict=False))
+            if pool.peak is not None:
+                above = np.maximum(importing[d, k] - pool.peak.cap, 0.0)
+                own[d, k] += ((pool.peak.price(buy[d]) - buy[d]) * above).sum()
     own += wear
     cost = own + np.einsum("dt,dkt->dk", buy, importing) - np.einsum("dt,dkt->dk", sell, exporting)
     weight = np.full(days, 1.0 / days) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -237,5 +259,6 @@ def _assemble(
         net=(importing - exporting).sum(axis=1),
         store_change=store_change,
         wear=wear.sum(axis=1),
+        flows=tuple(flows),
         mean=float(weight @ cost.sum(axis=1)),
     )

@@ -1,12 +1,17 @@
-"""What a tariff earns the leader in its own picture: the promise every leader must make."""
+"""What a tariff earns the leader in its own picture: the promise every leader must make, and how far ties reach."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from aggregator.leader import View
-from aggregator.portfolio import Response, optimum
+from aggregator.day_program import Day
+from aggregator.leader import Offer, View
+from aggregator.pools import Pool
+from aggregator.portfolio import BestResponse, Response, optimum
 from aggregator.prosumers import Array
 from retail.tariff import TICKS_PER_UNIT, Tariff
 
@@ -51,13 +56,106 @@ def promise(view: View, tariff: Tariff) -> float | None:
     float or None
         $/day for one community; None if the tariff differs by day and its days are not the scenario days.
     """
+    known = _on_scenario_days(view, tariff)
+    if known is None:
+        return None
+    response = optimum(view.portfolio, known.buy_price, known.sell_price)
+    energy = known.energy.numpy() / TICKS_PER_UNIT
+    return float(profit_by_day(response, energy, known.sell_price, view.wholesale_price).mean())
+
+
+def _on_scenario_days(view: View, tariff: Tariff) -> Tariff | None:
     tariff = view.on_scenario_days(tariff)
-    buy = tariff.buy_price
-    if buy.ndim == 2 and buy.shape[0] != view.portfolio.days:
+    if tariff.buy.dim() == 2 and len(tariff.buy) != view.portfolio.days:
         same = all(bool((part == part[:1]).all()) for part in (tariff.buy, tariff.sell, tariff.energy))
-        if not same:
-            return None
-        tariff = tariff[0]
-    response = optimum(view.portfolio, tariff.buy_price, tariff.sell_price)
-    energy = tariff.energy.numpy() / TICKS_PER_UNIT
-    return float(profit_by_day(response, energy, tariff.sell_price, view.wholesale_price).mean())
+        return tariff[0] if same else None
+    return tariff
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Profit at a tariff if equally good answers of the followers fall against and for the leader, $/day."""
+
+    worst: float
+    best: float
+
+
+def ties(view: View, tariff: Tariff) -> Ties | None:
+    """Range of the leader's profit over all optimal responses to a tariff, mean over the scenario days.
+
+    Followers are solved lexicographically: first their own cost, then the leader's profit over all their optimal
+    schedules. Quadratic wear makes schedules unique; those stores are held at them.
+
+    Parameters
+    ----------
+    view : View
+    tariff : Tariff
+        See ``promise``.
+
+    Returns
+    -------
+    Ties or None
+        None where ``promise`` is None.
+    """
+    known = _on_scenario_days(view, tariff)
+    if known is None:
+        return None
+    shape = (view.portfolio.days, view.portfolio.steps)
+    buy, sell = (np.broadcast_to(price, shape) for price in (known.buy_price, known.sell_price))
+    energy = np.broadcast_to(known.energy.numpy() / TICKS_PER_UNIT, shape)
+    import_worth, export_worth = energy - view.wholesale_price, view.wholesale_price - sell
+    followers = BestResponse(view.portfolio)
+    total = np.zeros(2)
+    for pool, days in zip(followers.pools, followers.days(buy, sell), strict=True):
+        linear = _linear_part(pool, days)
+        for d, day in enumerate(days):
+            if linear.groups or linear.fixed_kwh.shape[1] > 1:
+                program = followers.program(linear)
+                total += program.ties(linear.fixed_kwh[d], buy[d], sell[d], import_worth[d], export_worth[d])
+            else:
+                total += (import_worth[d] * day.imports + export_worth[d] * day.exports).sum()
+    worst, best = total / view.portfolio.days
+    return Ties(float(worst), float(best))
+
+
+def _linear_part(pool: Pool, days: Any) -> Pool:
+    """The pool with its stores of unique schedule turned into fixed energy."""
+    unique = [one.wear_quadratic > 0.0 for one in pool.groups]
+    if not any(unique):
+        return pool
+    fixed = pool.fixed_kwh.copy()
+    for j, one in enumerate(pool.groups):
+        if unique[j]:
+            for d in range(len(fixed)):
+                day: Day = days[d]
+                fixed[d, one.meter] += day.gain[j] / one.eta_charge - day.loss[j] * one.eta_discharge
+    keep = [j for j, one in enumerate(unique) if not one]
+    groups, members = tuple(pool.groups[j] for j in keep), tuple(pool.members[j] for j in keep)
+    return replace(pool, fixed_kwh=fixed, groups=groups, members=members)
+
+
+def seal(view: View, offer: Offer) -> Offer:
+    """Fill in what every offer carries: promised profit and its range over ties, and the gap to the bound.
+
+    Parameters
+    ----------
+    view : View
+    offer : Offer
+        With leader, information, tariff, method and, where known, ``promised`` and ``bound``.
+
+    Returns
+    -------
+    Offer
+    """
+    promised = promise(view, offer.tariff) if offer.promised is None else offer.promised
+    if promised is None:
+        return offer
+    reach = ties(view, offer.tariff)
+    gap = None if offer.bound is None else (offer.bound - promised) / max(abs(offer.bound), 1e-12)
+    return replace(
+        offer,
+        promised=promised,
+        gap=gap,
+        worst_tie=None if reach is None else reach.worst,
+        best_tie=None if reach is None else reach.best,
+    )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.reservoirs import PeakPrice, Reservoir
+
 Array = NDArray[np.float64]
 STORAGE_ENDS = ("restore", "value")
 
@@ -46,6 +48,10 @@ class Portfolio:
         prosumer is alone against the tariff.
     fee : float $/kWh
         Network fee on energy traded between members, >= 0; used when pooled.
+    reservoirs : tuple of Reservoir
+        Stores other than batteries: vehicles, deferrable loads, heat and cold.
+    peak : PeakPrice, optional
+        Price of a pooled community's imports above a cap. Homes alone do not see it, so that their cost is a lower end.
 
     Notes
     -----
@@ -71,6 +77,8 @@ class Portfolio:
     end_value: Array | float = 0.0
     pooled: bool = True
     fee: float = 0.0
+    reservoirs: tuple[Reservoir, ...] = ()
+    peak: PeakPrice | None = None
 
     def __post_init__(self) -> None:
         fixed = np.array(self.fixed_kwh, dtype=np.float64)
@@ -107,6 +115,11 @@ class Portfolio:
         for name in ("eta_charge", "eta_discharge"):
             value = getattr(self, name)
             _require((value > 0.0) & (value <= 1.0), f"Portfolio.{name}", value, "in (0, 1]")
+        if self.peak is not None and self.pooled and self.fee > 0.0:
+            raise PortfolioError("A peak price and a fee between members are not solved together yet; drop one.")
+        wrong = [tank.owner for tank in self.reservoirs if not 0 <= tank.owner < self.prosumers]
+        if wrong:
+            raise PortfolioError(f"A reservoir belongs to prosumer {wrong[0]}; there are {self.prosumers}.")
         inside = (self.store_min <= self.start) & (self.start <= self.store_max)
         _require(inside, "Portfolio.start", self.start, "between store_min and store_max (kWh)")
 
@@ -149,7 +162,8 @@ class Portfolio:
         -------
         Portfolio
         """
-        return self.change(fixed_kwh=self.fixed_kwh[days])
+        tanks = tuple(tank.over(days) for tank in self.reservoirs)
+        return self.change(fixed_kwh=self.fixed_kwh[days], reservoirs=tanks)
 
     def change(self, **values: object) -> Portfolio:
         """A copy with some fields replaced and all checks repeated.

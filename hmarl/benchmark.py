@@ -55,7 +55,8 @@ def community_optimum(game: Game, days: Tensor, tariff: Tariff) -> NDArray[np.fl
     for first, last in _stretches(days):
         length = last - first
         whole = homes.fixed_kwh[first:last].transpose(1, 0, 2).reshape(1, homes.prosumers, -1)
-        horizon = replace(homes, fixed_kwh=whole, end_value=np.zeros(homes.prosumers))
+        tanks = tuple(tank.strung(first, last) for tank in homes.reservoirs)
+        horizon = replace(homes, fixed_kwh=whole, end_value=np.zeros(homes.prosumers), reservoirs=tanks)
         buy, sell = (x[first:last].reshape(1, -1) for x in (prices.buy_price, prices.sell_price))
         by_day.append(np.full(length, float(BestResponse(horizon).solve(buy, sell).cost.sum()) / length))
     return np.concatenate(by_day)
@@ -86,7 +87,7 @@ def tuned_rule(ground: Ground, clusters: Tensor, tariff: Tariff, seed: int) -> L
     Learner
         Ready to play.
     """
-    learner = RuleBased().start(Spec(ground.game, clusters, seed))
+    learner = RuleBased().start(Spec.of(ground.game, clusters, seed))
     train(learner, ground, tariff, 1, stream(seed, "tuning"))
     return learner
 

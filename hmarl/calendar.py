@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -57,8 +58,8 @@ class Calendar(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.zone not in available_timezones():
-            hint = nearest(self.zone, available_timezones())
+        if self.zone not in _zones():
+            hint = nearest(self.zone, _zones())
             raise ValueError(f"zone must be an IANA name{f'; did you mean {hint}?' if hint else ''}")
         if isinstance(self.hold_out, Weeks) and self.hold_out.offset >= self.hold_out.every:
             raise ValueError(f"hold_out needs offset < every = {self.hold_out.every}, it has {self.hold_out.offset}")
@@ -105,3 +106,9 @@ class Calendar(Section):
     def time_zone(self) -> ZoneInfo:
         """Zone of all time stamps."""
         return ZoneInfo(self.zone)
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    """Names of all zones; finding them walks through hundreds of files."""
+    return frozenset(available_timezones())

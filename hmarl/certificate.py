@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from hmarl.benchmark import community_optimum
-from hmarl.exploitability import exploitability
+from hmarl.exploitability import exploitability, simple
 from hmarl.iterate import Iterate
 from hmarl.leader_gap import SIZES, global_gap, local_gap
 from hmarl.policies.base import Learner
 from hmarl.settlement import Settled, settle_days
 from hmarl.welfare import fairness, saving_share, welfare
 from hmarl.world import World
+from retail.state import combine
 
 NANO = 1e-9
 
@@ -42,12 +43,10 @@ def certify(world: World, learner: Learner, last: Iterate, judged: Settled) -> d
     """
     option = world.arm.equilibrium.certificate
     size, days, tariff = SIZES[option], judged.played.days, last.tariff
-    carries = world.game.storage_end == "carry"
     cost = float(judged.played.cost.mean())
     optimum = float(community_optimum(world.game, days, tariff).mean())
-    if carries:
-        # days of a stretch share their stores, so single days are no games of their own
-        follower: Any = "not computed: stores carry over from day to day"
+    if not simple(world.game):
+        follower: Any = "not computed: it needs days of their own, batteries as the only devices and no peak price"
     else:
         follower = exploitability(world, learner, tariff, days, size).summary()
     checks = invariants(world, judged, optimum)
@@ -80,12 +79,14 @@ def invariants(world: World, settled: Settled, optimum: float | None = None) -> 
     dict
         Name -> residual, tolerance and whether it holds. Money in nano-currency must be exact.
     """
+    from aggregator.ledger import PARTS  # noqa: PLC0415  pyomo is slow to import
+
     o, ledger, c = settled.played.outcome, settled.ledger, world.game.community
     trade, cash = o.trade_wh.numpy(), o.trade_cash.numpy()
     balance = (o.net - o.trade_wh.double() / 1000 - o.grid).abs().max()
     stored, b = settled.played.stored, c.battery
     outside = torch.maximum(b.store_min - stored, stored - b.store_max).max()
-    parts = ledger.energy + ledger.network + ledger.levy + ledger.fee + ledger.peer + ledger.feed_in + ledger.shortfall
+    parts = sum(getattr(ledger, name) for name in PARTS)
     bill = (o.bill + o.shortfall).flatten(0, 1).numpy()
     homes = ledger.nano[:, : ledger.prosumers]
     own = ledger.wholesale_day_ahead + ledger.wholesale_real_time - ledger.retail_revenue
@@ -136,5 +137,5 @@ def judged_only(world: World, settled: Settled, rows: NDArray[np.int64]) -> Sett
         The same played days; the forecast at gate closure knows these days only.
     """
     index, p = torch.from_numpy(rows), settled.played
-    outcome = type(p.outcome)(*(getattr(p.outcome, f.name)[index] for f in dataclasses.fields(p.outcome)))
+    outcome = combine([p.outcome], lambda parts: parts[0][index])
     return settle_days(world, type(p)(p.days[index], p.tariff[index], outcome, p.stored[index]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import traceback
@@ -14,7 +15,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hmarl.run import Failure
+    from hmarl.job import Failure
+    from hmarl.results import Results
     from hmarl.study import Study
 
 MISTAKE = 2
@@ -45,6 +47,11 @@ Jobs = Annotated[
 ]
 Data = Annotated[str | None, typer.Option("--data", metavar="DIR", help="Folder of real data (else HMARL_DATA).")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the results.")]
+Found = Annotated[
+    str, typer.Argument(metavar="RUNS", help="A folder that `hmarl run` wrote, a pattern, or a study in --out.")
+]
+Baseline = Annotated[str | None, typer.Option("--baseline", metavar="ARM", help="Instead of the study's first arm.")]
+Measures = Annotated[list[str] | None, typer.Option("--measure", metavar="NAME", help="Only this one; repeatable.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Redo and replace what is in the run folders.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")]
 
@@ -68,9 +75,14 @@ def run(
 
     folder = data_dir(data)
     checked = _read(study, settings, seeds)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     outcome = run_study(
-        checked, arms=arm, jobs=jobs or cores, data=folder, out=out, fresh=fresh, console=_console(stderr=True)
+        checked,
+        arms=arm,
+        jobs=_at_a_time(checked, jobs),
+        data=folder,
+        out=out,
+        fresh=fresh,
+        console=_console(stderr=True),
     )
     summary = summarize(checked, out)
     if summary.rows:
@@ -99,6 +111,69 @@ def check(study: StudyName, settings: Settings = None, seeds: Seeds = None, debu
         above = arm.wholesale
         market = f"{above.market.name} on {above.case} at bus {above.bus}, x {above.replication}" if above else "none"
         echo(f"    {'wholesale':<10} {market}")
+    if checked.vary:
+        from hmarl.design import design  # noqa: PLC0415
+
+        points = design(checked)
+        points.studies(checked)  # every point is checked as well
+        echo(f"  sweep      {', '.join(points.paths)}: {len(points.points)} points ({checked.sample.method})")
+
+
+@app.command()
+def sweep(
+    study: StudyName,
+    arm: Arms = None,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    jobs: Jobs = None,
+    data: Data = None,
+    out: Out = Path("runs"),
+    fresh: Fresh = False,
+    debug: Debug = False,
+) -> None:
+    """Run a study at every point of its `vary` and `sample`; say what each varied value does."""
+    from hmarl.datafind import data_dir  # noqa: PLC0415
+    from hmarl.sweep import collect, folder_of, run_sweep  # noqa: PLC0415
+
+    folder = data_dir(data)
+    checked = _read(study, settings, seeds)
+    outcome = run_sweep(
+        checked,
+        arms=arm,
+        jobs=_at_a_time(checked, jobs),
+        data=folder,
+        out=out,
+        fresh=fresh,
+        console=_console(stderr=True),
+    )
+    if any(folder_of(checked, out).rglob("manifest.json")):
+        found = collect(checked, out)
+        found.write()
+        found.show(_console())
+    _tell(outcome.failures, debug=debug)
+
+
+@app.command()
+def compare(
+    runs: Found,
+    baseline: Baseline = None,
+    measure: Measures = None,
+    out: Out = Path("runs"),
+    debug: Debug = False,
+) -> None:
+    """Hold every arm against the baseline, pair by pair; print the table and store it as compare.csv."""
+    results = _results(runs, out)
+    found = results.compare(baseline, measure)
+    found.show(_console())
+    _console().print(f"Table: {found.write(results.folder / 'compare.csv')}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def schema(debug: Debug = False) -> None:
+    """Print the JSON schema of a study file, for editors."""
+    from hmarl.json_schema import study_schema  # noqa: PLC0415
+
+    typer.echo(json.dumps(study_schema(), indent=2, ensure_ascii=False))
 
 
 @app.command("list")
@@ -176,6 +251,17 @@ def _read(said: str, settings: list[str] | None, seeds: int | None) -> Study:
     if settings:
         study = study.set(*settings)
     return study.change(seeds=seeds) if seeds else study
+
+
+def _at_a_time(study: Study, said: int | None) -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return said or study.run.jobs or cores
+
+
+def _results(said: str, out: Path) -> Results:
+    from hmarl.results import load  # noqa: PLC0415
+
+    return load(out / said if not Path(said).exists() and (out / said).is_dir() else said)
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hmarl.policies.base import Learner, Seen
+from hmarl.public import publish, reads_public, unpublished
 from retail.game import Game
 from retail.observation import Features
-from retail.state import Outcome, State
+from retail.state import Outcome, State, combine
 from retail.streams import stream
 from retail.tariff import Tariff
 
@@ -101,12 +103,12 @@ def play(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Te
     """
     prices = tariff.on(days)
     if game.terminates or len(days) <= 1:
-        outcome, stored = _play(game, learner, days, prices, arrival[days], None)
+        outcome, stored = play_rows(game, learner, days, prices, arrival[days], None)
         return Played(days, prices, outcome, stored)
     parts, carried = [], None
     for i, goes_on in enumerate([False, *follows(days)]):
         one = days[i : i + 1]
-        outcome, stored = _play(game, learner, one, prices[i : i + 1], arrival[one], carried if goes_on else None)
+        outcome, stored = play_rows(game, learner, one, prices[i : i + 1], arrival[one], carried if goes_on else None)
         carried = stored[:, -1]
         parts.append(Played(one, prices[i : i + 1], outcome, stored))
     return merged(parts)
@@ -128,7 +130,7 @@ def merged(parts: Sequence[Played]) -> Played:
     days = torch.cat([p.days for p in parts])
     order = days.argsort()
     tariff = Tariff(*(torch.cat([getattr(p.tariff, f.name) for p in parts])[order] for f in fields(Tariff)))
-    outcome = Outcome(*(torch.cat([getattr(p.outcome, f.name) for p in parts])[order] for f in fields(Outcome)))
+    outcome = combine([p.outcome for p in parts], lambda part: torch.cat(part)[order])
     return Played(days[order], tariff, outcome, torch.cat([p.stored for p in parts])[order])
 
 
@@ -175,32 +177,59 @@ def lane_costs(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arriv
     prices = tariff.on(days)
     if game.terminates:
         rows = torch.arange(len(days)).repeat(lanes)
-        outcome, _ = _play(game, learner, days[rows], prices[rows], arrival[days[rows]], None)
+        outcome, _ = play_rows(game, learner, days[rows], prices[rows], arrival[days[rows]], None)
         return outcome.cost.sum((-1, -2)).reshape(lanes, -1).mean(1)
     total, carried = torch.zeros(lanes, dtype=torch.float64), None
     for i, goes_on in enumerate([False, *follows(days)]):
         rows = torch.full((lanes,), i)
         begin = carried if goes_on else None
-        outcome, stored = _play(game, learner, days[rows], prices[rows], arrival[days[rows]], begin)
+        outcome, stored = play_rows(game, learner, days[rows], prices[rows], arrival[days[rows]], begin)
         total, carried = total + outcome.cost.sum((-1, -2)), stored[:, -1]
     return total / len(days)
 
 
-def _play(
-    game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Tensor, stored: Tensor | None
+def play_rows(
+    game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Tensor, stored: Tensor | None = None
 ) -> tuple[Outcome, Tensor]:
+    """Play R rows side by side, each with a day, prices and arrivals of its own, exploration off.
+
+    Parameters
+    ----------
+    game : Game
+        Rules.
+    learner : Learner
+        Acts for all prosumers.
+    days : Tensor [R] int64
+        Days of the community; one may occur often.
+    tariff : Tariff [R, T]
+        Prices of each row.
+    arrival : Tensor [R, T, N] int64
+        Order of arrival of each row.
+    stored : Tensor [R, N] kWh, optional
+        Where the stores begin.
+
+    Returns
+    -------
+    Outcome of Tensor [R, T, N]
+    Tensor [R, T, N] kWh
+        Stored energy after each step.
+    """
     state = game.reset(days, tariff, arrival, stored, features=learner.reads_features)
     outcomes, after = [], []
+    public = unpublished(learner, len(days), game.community.prosumers).vector
     with torch.no_grad():
         for _ in range(game.community.steps):
-            state, outcome = game.step(state, learner.act(look(game, learner, state), explore=False))
+            action = learner.act(look(game, learner, state, public), explore=False)
+            before = state
+            state, outcome = game.step(state, action, learner.heads)
+            if reads_public(learner):
+                public = publish(game, before, outcome, action).vector
             outcomes.append(outcome)
             after.append(state.stored)
-    stacked = (torch.stack([getattr(o, f.name) for o in outcomes], 1) for f in fields(Outcome))
-    return Outcome(*stacked), torch.stack(after, 1)
+    return combine(outcomes, partial(torch.stack, dim=1)), torch.stack(after, 1)
 
 
-def look(game: Game, learner: Learner, state: State) -> Seen:
+def look(game: Game, learner: Learner, state: State, public: Tensor | None = None) -> Seen:
     """What a learner gets to see.
 
     Parameters
@@ -211,10 +240,15 @@ def look(game: Game, learner: Learner, state: State) -> Seen:
         Declares whether it reads features.
     state : State
         Of B days.
+    public : Tensor [B, Z], optional
+        What was published of the step before; as at the start of a day when absent.
 
     Returns
     -------
     Seen
-        Features (scaled) or none, and the state (kWh, ticks).
+        Features (scaled) or none, the state (kWh, ticks), and what was published.
     """
-    return Seen(game.features(state) if learner.reads_features else Features(torch.empty(0), torch.empty(0)), state)
+    features = game.features(state) if learner.reads_features else Features(torch.empty(0), torch.empty(0))
+    if public is None:
+        public = unpublished(learner, len(state.days), game.community.prosumers).vector
+    return Seen(features, state, state.step, public)

@@ -11,15 +11,17 @@ from pydantic import Field, model_validator
 
 from hmarl.measures import DEFAULT_MEASURES, MEASURES
 from hmarl.merging import SECTIONS
+from hmarl.plan import Execution, Sample, Vary, check_paths
 from hmarl.problems import MISSING, Problem, unknown
 from hmarl.section import Section
 from hmarl.validation import validate
 
-KEYS = ("study", "title", "seeds", *SECTIONS, "arms", "measure")
+KEYS = ("study", "title", "seeds", *SECTIONS, "arms", "measure", "vary", "sample", "run")
 """Every top-level key of a study file."""
 Seed = Annotated[int, Field(ge=0)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-HEADER = ("study", "title", "seeds", "measure")
+HEADER = ("study", "title", "seeds", "measure", "vary", "sample", "run")
+"""Keys that are the same for all arms."""
 
 
 class Header(Section):
@@ -35,12 +37,21 @@ class Header(Section):
         A number n stands for 0 .. n - 1.
     measure : list of str
         Names from `hmarl.measures.MEASURES`.
+    vary : dict, optional
+        What `hmarl sweep` varies: dotted path -> range or list of values.
+    sample : Sample
+        How it chooses points.
+    run : Execution
+        Where runs are done.
     """
 
     study: str = Field(pattern=NAME)
     title: str | None = None
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Seed], Field(min_length=1)] = 1
     measure: list[str] = Field(default=list(DEFAULT_MEASURES), min_length=1)
+    vary: Annotated[Vary, Field(min_length=1)] | None = None
+    sample: Sample = Sample()
+    run: Execution = Execution()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -72,6 +83,7 @@ def check_header(document: dict[str, Any]) -> tuple[Header, list[Problem]]:
         if isinstance(name, str) and name not in MEASURES:
             problems.append(unknown(f"measure.{place}", name, MEASURES, what="measure", label="measures"))
     arms = document.get("arms")
+    problems += check_paths(document.get("vary"), arms)
     if not arms or not isinstance(arms, Mapping):
         reason = MISSING if arms is None else "names no arm"
         allowed = "a mapping of names to what differs, at least one: arms: {base: {}}"

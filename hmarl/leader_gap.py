@@ -18,7 +18,7 @@ from scipy import stats
 
 from hmarl.answer import settle, teach
 from hmarl.benchmark import community_optimum
-from hmarl.evaluation import arrivals, look, play
+from hmarl.evaluation import arrivals, play, play_rows
 from hmarl.iterate import Iterate, learns, restore
 from hmarl.pictures import picture
 from hmarl.policies.base import Learner
@@ -134,13 +134,9 @@ def lanes(world: World, learner: Learner, tariffs: Sequence[Tariff], days: torch
         some = [tariff.on(days) for tariff in tariffs[first : first + each]]
         rows = Tariff(*(torch.cat([getattr(one, f.name) for one in some]) for f in fields(Tariff)))
         which = days.repeat(len(some))
-        state = game.reset(which, rows, world.arrival[which], features=learner.reads_features)
-        grid = []
-        with torch.no_grad():
-            for _ in range(game.community.steps):
-                state, outcome = game.step(state, learner.act(look(game, learner, state), explore=False))
-                grid.append(torch.stack([outcome.grid.clamp(min=0).sum(-1), (-outcome.grid).clamp(min=0).sum(-1)]))
-        parts.append(torch.stack(grid, -1).unflatten(1, (len(some), per)))
+        grid = play_rows(game, learner, which, rows, world.arrival[which])[0].grid
+        flows = torch.stack([grid.clamp(min=0).sum(-1), (-grid).clamp(min=0).sum(-1)])
+        parts.append(flows.unflatten(1, (len(some), per)))
     both = torch.cat(parts, 1).numpy()
     return both[0], both[1]
 

@@ -132,6 +132,7 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+@lru_cache(maxsize=64)
 def _version(name: str) -> str | None:
     try:
         return version(name)

@@ -6,6 +6,8 @@ replication factor; the peak is the highest step of these days.
 
 from __future__ import annotations
 
+import re
+
 MEASURES: dict[str, str] = {
     "aggregator_profit": "delivered profit [$/day]",
     "promised_profit": "promised, training [$/day]",
@@ -29,3 +31,49 @@ half a percent.
 
 DEFAULT_MEASURES = ("aggregator_profit", "promised_profit", "community_cost", "peak_kw", "p2p_share")
 """Shown when a study names none."""
+
+BETTER: dict[str, int] = {
+    "aggregator_profit": +1,
+    "delivered_in_training": +1,
+    "community_cost": -1,
+    "community_bill": -1,
+    "peak_kw": -1,
+    "share_T_LP": +1,
+}
+"""Measure -> which direction is an improvement: +1 more, -1 less; the others are neither good nor bad."""
+
+
+def unit(measure: str) -> str:
+    """Find the unit of a measure.
+
+    Parameters
+    ----------
+    measure : str
+        Name; one that is not in `MEASURES` has no unit.
+
+    Returns
+    -------
+    str
+        As in the header, e.g. ``$/day``.
+    """
+    return MEASURES.get(measure, "").partition("[")[2].rstrip("]")
+
+
+def column(measure: str) -> str:
+    """Name of a measure with its unit, as columns of tables are named.
+
+    Parameters
+    ----------
+    measure : str
+        Name; one that is not in `MEASURES` stays as it is.
+
+    Returns
+    -------
+    str
+        E.g. ``community_cost_per_day``, ``peak_kw``, ``p2p_share_percent``.
+    """
+    words = unit(measure).replace("$", "").replace("%", "percent").replace("/", " per ").lower()
+    parts = re.findall(r"[a-z0-9]+", words)
+    if parts and measure.lower().endswith(f"_{parts[0]}"):
+        parts = parts[1:]  # the name already says it: p2p_kwh [kWh/day]
+    return "_".join([measure, *parts])

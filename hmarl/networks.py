@@ -101,7 +101,7 @@ class Groups:
 
 
 class StackedMLP(nn.Module):
-    """G multilayer perceptrons with tanh, evaluated at once by batched products.
+    """G multilayer perceptrons, evaluated at once by batched products.
 
     Parameters
     ----------
@@ -115,6 +115,8 @@ class StackedMLP(nn.Module):
         Stream of initial weights; orthogonal, gain sqrt(2), the last layer scaled by ``last``.
     last : float
         Scale of the last layer.
+    norm : bool
+        False: hidden layers are tanh. True: layer normalisation (without gain of its own), then ReLU.
     """
 
     def __init__(
@@ -125,14 +127,15 @@ class StackedMLP(nn.Module):
         sizes: tuple[int, ...],
         generator: torch.Generator,
         last: float = 1.0,
+        norm: bool = False,
     ) -> None:
         super().__init__()
-        self.common = common
+        self.common, self.norm = common, norm
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for i, (a, b) in enumerate(pairwise((common + personal, *sizes))):
             gain = last if i == len(sizes) - 1 else 2**0.5
             layers = [_orthogonal(a, b, generator) * gain for _ in range(groups)]
-            self.weights.append(nn.Parameter(torch.stack(layers)))
+            self.weights.append(nn.Parameter(torch.stack(layers) if layers else torch.zeros(0, a, b)))
             self.biases.append(nn.Parameter(torch.zeros(groups, 1, b)))
 
     def forward(self, common: Tensor, personal: Tensor) -> Tensor:
@@ -153,14 +156,25 @@ class StackedMLP(nn.Module):
             Linear last layer.
         """
         groups, rows, width, _ = personal.shape
+        return self.after(self.first(common, personal)).reshape(groups, rows, width, -1)
+
+    def first(self, common: Tensor, personal: Tensor) -> Tensor:
+        """Apply the first layer; inputs as in ``forward``, result [G, R * K, H]."""
+        groups, rows, width, _ = personal.shape
         first = self.weights[0]
         shared = torch.matmul(common, first[:, : self.common]) + self.biases[0]
         own = torch.bmm(personal.reshape(groups, rows * width, -1), first[:, self.common :])
         x = own.reshape(groups, rows, width, -1) + shared.unsqueeze(2)
-        x = x.reshape(groups, rows * width, -1)
+        return x.reshape(groups, rows * width, -1)
+
+    def after(self, x: Tensor) -> Tensor:
+        """Apply everything after the first layer, [G, rows, H] to [G, rows, out]."""
         for w, b in zip(list(self.weights)[1:], list(self.biases)[1:], strict=True):
-            x = torch.baddbmm(b, torch.tanh(x), w)
-        return x.reshape(groups, rows, width, -1)
+            x = torch.baddbmm(b, self._activate(x), w)
+        return x
+
+    def _activate(self, x: Tensor) -> Tensor:
+        return torch.relu(torch.layer_norm(x, x.shape[-1:])) if self.norm else torch.tanh(x)
 
 
 def _orthogonal(a: int, b: int, generator: torch.Generator) -> Tensor:

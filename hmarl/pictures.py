@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from retail.auctions.none import NoAuction
 from retail.game import Game
+from retail.thermal import Thermal
+from retail.timed_store import TimedStore
 
 if TYPE_CHECKING:
     from aggregator.portfolio import Portfolio
+    from aggregator.reservoirs import PeakPrice, Reservoir
 
 
 def picture(
@@ -61,4 +65,85 @@ def picture(
         end_value=np.full(c.prosumers, game.end_value),
         pooled=pooled,
         fee=fee,
+        reservoirs=reservoirs(game, days, pooled=pooled),
+        peak=_peak(game),
     )
+
+
+def reservoirs(game: Game, days: Tensor, *, pooled: bool) -> tuple[Reservoir, ...]:
+    """All stores of a community besides batteries.
+
+    Parameters
+    ----------
+    game : Game
+        Its community's timed stores and thermal carriers.
+    days : Tensor [D] int64
+        Days of the community.
+    pooled : bool
+        Whether traded carriers are one store; else nobody trades heat or cold.
+
+    Returns
+    -------
+    tuple of Reservoir
+        Timed stores by device and prosumer, then thermal ones; the limit of a thermal store's rate is left out, so that
+        an optimum is a lower end where it binds.
+    """
+    found: list[Reservoir] = []
+    for store in game.community.timed:
+        found += [_timed(store, days, n) for n in store.has.nonzero().flatten().tolist()]
+    for thermal in game.community.thermal:
+        homes = [_thermal(thermal, days, n) for n in range(game.community.prosumers)]
+        together = pooled and thermal.traded and not isinstance(game.auction, NoAuction)
+        found += [_joined(homes)] if together else homes
+    return tuple(found)
+
+
+def _timed(store: TimedStore, days: Tensor, n: int) -> Reservoir:
+    from aggregator.reservoirs import Port, Reservoir  # noqa: PLC0415
+
+    def table(x: Tensor) -> NDArray[np.float64]:
+        return (x if len(x) == 1 else x[days])[..., n].numpy()
+
+    one, free = np.ones((1, store.charge.shape[1])), np.zeros((1, store.charge.shape[1]))
+    draw, give = one / float(store.eta_charge[n]), -one * float(store.eta_discharge[n])
+    ports = (Port(1.0, table(store.charge), draw, free), Port(-1.0, table(store.discharge), give, free))
+    limits = (table(store.floor), table(store.ceiling), table(store.drain))
+    return Reservoir(n, *limits, float(store.start[n]), 1.0, ports)
+
+
+def _thermal(thermal: Thermal, days: Tensor, n: int) -> Reservoir:
+    from aggregator.reservoirs import Port, Reservoir  # noqa: PLC0415
+
+    def table(x: Tensor) -> NDArray[np.float64]:
+        return (x if len(x) == 1 else x[days])[..., n].numpy()
+
+    demand, cop, gas = table(thermal.demand), table(thermal.cop), thermal.fuel_price.numpy()[None]
+    one, size, ratio = np.ones_like(gas), float(thermal.store_max[n]), max(float(thermal.chp_heat[n]), 1e-12)
+    use, most = float(thermal.backup_use[n]), demand + size
+    wired = thermal.backup == "electricity"
+    dump = demand + size + float(thermal.pump[n]) * cop + float(thermal.chp[n]) * ratio
+    ports = (
+        Port(1.0, float(thermal.pump[n]) * cop, 1.0 / cop, 0 * one),
+        Port(1.0, float(thermal.chp[n]) * ratio * one, -one / ratio, gas * float(thermal.chp_fuel[n]) / ratio),
+        Port(1.0, most, use * wired * one, use * (not wired) * gas),
+        Port(-1.0, dump, 0 * one, 0 * one),
+    )
+    return Reservoir(n, 0 * one, size * one, demand, float(thermal.store_start[n]), float(thermal.keep[n]), ports)
+
+
+def _joined(homes: list[Reservoir]) -> Reservoir:
+    """The stores of all homes as one, which free exchange among them makes of them; losses are the least of all."""
+    from aggregator.reservoirs import Reservoir, merged_ports  # noqa: PLC0415
+
+    low, high, drain = (sum(getattr(home, name) for home in homes) for name in ("low", "high", "drain"))
+    start, keep = sum(home.start for home in homes), max(home.keep for home in homes)
+    return Reservoir(0, low, high, drain, start, keep, merged_ports([port for home in homes for port in home.ports]))
+
+
+def _peak(game: Game) -> PeakPrice | None:
+    from aggregator.reservoirs import PeakPrice  # noqa: PLC0415
+
+    peak = game.peak
+    if peak is None or peak.rule == "report":
+        return None
+    return PeakPrice(peak.cap_kw * game.community.step_hours, peak.rate, instead=peak.rule == "curtail")

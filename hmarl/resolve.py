@@ -25,6 +25,8 @@ PLAIN: dict[str, type[Section]] = {
 SHARED = ("calendar", "community")
 """Sections that are the same for all arms: arms share their days and homes, so differences are paired."""
 DEFAULTS: dict[str, Any] = {"auction": "da", "leader": "fixed", "wholesale": "none"}
+ONCE = ("study", "title", "seeds", "arms", "measure", "vary", "sample", "run")
+"""Keys that are no sections and stand at the top only."""
 NO_DEFAULT = ("calendar", "community", "followers")
 
 
@@ -138,7 +140,7 @@ def _arm(base: Raw, overrides: Any, known: set[Any]) -> tuple[dict[str, Any], li
         return {}, [Problem("", overrides, "allowed: a mapping of sections to what differs, or {}")]
     problems: list[Problem] = []
     for name in overrides:
-        if name in ("study", "title", "seeds", "arms", "measure"):
+        if name in ONCE:
             problems.append(Problem(name, name, f"sections: {', '.join(SECTIONS)}", reason="is the same for all arms"))
         elif name not in SECTIONS:
             problems.append(unknown(name, name, SECTIONS, what="section", label="sections"))

@@ -8,12 +8,12 @@ import os
 import signal
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -21,65 +21,13 @@ from typing import Any
 from rich.console import Console
 
 from hmarl import manifest, storage
-from hmarl.arm import Arm
+from hmarl.job import Computed, Failure, Job, Simulate, compute, keep, one_thread, work
 from hmarl.lock import locked
+from hmarl.plan import Execution
 from hmarl.progress import Board
 from hmarl.study import Study
 
-Report = Callable[[str, float], None]
-Simulate = Callable[[Arm, int, Path | None, Report], storage.Result]
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 REPORTS_PER_SECOND = 5
-
-
-@dataclass(frozen=True)
-class Job:
-    """One arm with one seed.
-
-    Parameters
-    ----------
-    arm : Arm
-        Complete.
-    seed : int
-        Of all named random streams.
-    folder : Path
-        Where the result goes.
-    data : Path or None
-        Folder of the real data.
-    """
-
-    arm: Arm
-    seed: int
-    folder: Path
-    data: Path | None
-
-    @property
-    def label(self) -> str:
-        """How the job is called on the screen."""
-        return f"{self.arm.name}/{self.seed}"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A job that ended with an error.
-
-    Parameters
-    ----------
-    job : str
-        Label of the job.
-    message : str
-        A sentence.
-    trace : str
-        Where in the code.
-    kind : str
-        Class of the error.
-    """
-
-    job: str
-    message: str
-    trace: str
-    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,15 +95,63 @@ def run_study(
     RunFolderError
         If a folder holds a different study, or another process is at work there; nothing has been run then.
     """
-    one_thread()
     chosen = [study.arm(name) for name in arms] if arms else list(study.arms)
     wanted = [
         Job(arm, seed, storage.job_folder(out, study.name, arm.name, seed), data)
         for seed in (study.seeds if seeds is None else seeds)
         for arm in chosen
     ]
-    skipped = [] if fresh else [job for job in wanted if storage.finished(job.folder, job.arm.resolved())]
-    todo = [job for job in wanted if job not in skipped]
+    return run_jobs(
+        wanted,
+        folder=out / study.name,
+        jobs=jobs,
+        data=data,
+        fresh=fresh,
+        console=console,
+        simulate=simulate,
+        cluster=study.run if study.run.executor == "ray" else None,
+    )
+
+
+def run_jobs(
+    wanted: Sequence[Job],
+    *,
+    folder: Path,
+    jobs: int = 1,
+    data: Path | None = None,
+    fresh: bool = False,
+    console: Console | None = None,
+    simulate: Simulate | None = None,
+    cluster: Execution | None = None,
+) -> Outcome:
+    """Run those of many independent jobs that are not finished yet.
+
+    Parameters
+    ----------
+    wanted : sequence of Job
+        Each with a folder of its own.
+    folder : Path
+        Of all of them.
+    jobs, data, fresh, console, simulate
+        As for `run_study`.
+    cluster : Execution, optional
+        Run on this Ray cluster instead of in processes of this machine; the results do not depend on it.
+
+    Returns
+    -------
+    Outcome
+        A job that fails does not stop the others.
+
+    Raises
+    ------
+    RunFolderError
+        If a folder holds a different study, or another process is at work there; nothing has been run then.
+    """
+    one_thread()
+    resolved = {job.folder: job.arm.resolved() for job in wanted}
+    ended = set() if fresh else {job.folder for job in wanted if storage.finished(job.folder, resolved[job.folder])}
+    skipped = [job for job in wanted if job.folder in ended]
+    todo = [job for job in wanted if job.folder not in ended]
     for job in skipped:
         changed = manifest.changed_data(storage.read_json(job.folder / storage.MANIFEST) or {}, data)
         if changed:
@@ -166,81 +162,24 @@ def run_study(
     # All are checked before the first is touched.
     for job in todo:
         with locked(job.folder):
-            storage.check_folder(job.folder, job.arm.resolved(), fresh=fresh)
+            storage.check_folder(job.folder, resolved[job.folder], fresh=fresh)
     for job in todo:
-        storage.prepare(job.folder, job.arm.resolved(), fresh=fresh)
+        storage.prepare(job.folder, resolved[job.folder], fresh=fresh)
     failures: list[Failure] = []
     done: list[str] = []
     with Board(len(wanted), console or Console(), quiet=console is None) as board:
         for job in skipped:
             board.end(job.label, "already done")
         run = _here if jobs == 1 or len(todo) <= 1 else _spawned
+        if cluster is not None:
+            run = partial(_on_cluster, cluster=cluster)
         for job, failure in run(todo, simulate, jobs, board):
             board.end(job.label, "failed" if failure else "done")
             if failure:
                 failures.append(failure)
             else:
                 done.append(job.label)
-    return Outcome(out / study.name, tuple(done), tuple(job.label for job in skipped), tuple(failures))
-
-
-def one_thread() -> None:
-    """Use one thread for linear algebra, here and in processes started from here: more would change last digits."""
-    for name in THREADS:
-        os.environ[name] = "1"
-    import torch  # noqa: PLC0415 - after the environment, which it reads once
-
-    torch.set_num_threads(1)
-
-
-def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
-    """Run one job and store its result.
-
-    Parameters
-    ----------
-    job : Job
-        In a prepared folder.
-    simulate : callable or None
-        As for `run_study`.
-    report : callable
-        Takes a stage and the share done.
-
-    Returns
-    -------
-    Failure or None
-        None if all went well.
-    """
-    try:
-        with locked(job.folder):
-            _work(job, simulate, report)
-    except Exception as error:  # a failing job must not stop the others, whatever it is
-        said = str(error) or "no message"
-        message = said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
-        failure = Failure(job.label, message, traceback.format_exc(), type(error).__name__)
-        storage.write_bytes(job.folder / storage.ERROR, failure.trace.encode())
-        return failure
-    return None
-
-
-def _work(job: Job, simulate: Simulate | None, report: Report) -> None:
-    report("starting", 0.0)
-    began = time.monotonic()
-    result = (simulate or partial(_real(), folder=job.folder))(job.arm, job.seed, job.data, report)
-    about = manifest.describe(
-        job.arm.resolved(),
-        seed=job.seed,
-        replication=job.arm.replication,
-        seconds=time.monotonic() - began,
-        data_files=result.data_files,
-        data=job.data,
-    )
-    storage.store(job.folder, result, about)
-
-
-def _real() -> Callable[..., storage.Result]:
-    from hmarl.simulate import simulate  # noqa: PLC0415 - heavy, and only the worker needs it
-
-    return simulate
+    return Outcome(folder, tuple(done), tuple(job.label for job in skipped), tuple(failures))
 
 
 def _here(todo: list[Job], simulate: Simulate | None, jobs: int, board: Board) -> Iterator[tuple[Job, Failure | None]]:
@@ -279,7 +218,11 @@ def _pool(
         # Workers start with Ctrl-C blocked, so none is interrupted before it can say that it ignores it.
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            waiting: dict[Future[Failure | None], Job] = {pool.submit(_remote, job, simulate): job for job in todo}
+            # few at a time: watching thousands of futures costs more than small runs do
+            ahead = iter(todo)
+            waiting: dict[Future[Failure | None], Job] = {
+                pool.submit(_remote, job, simulate): job for job in islice(ahead, 2 * jobs)
+            }
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         while waiting:
@@ -291,6 +234,8 @@ def _pool(
                     yield job, future.result()
                 except BrokenProcessPool as error:
                     yield job, error
+                    yield from ((other, error) for other in ahead)
+                waiting |= {pool.submit(_remote, job, simulate): job for job in islice(ahead, 1)}
     except BaseException:
         # Ctrl-C: the workers are told to ignore it, so that only one message is seen; end them here
         pool.shutdown(wait=False, cancel_futures=True)
@@ -301,6 +246,30 @@ def _pool(
         pool.shutdown(wait=True, cancel_futures=True)
         messages.close()
         messages.join_thread()
+
+
+def _on_cluster(
+    todo: list[Job], simulate: Simulate | None, jobs: int, board: Board, *, cluster: Execution
+) -> Iterator[tuple[Job, Failure | None]]:
+    """Run jobs on a Ray cluster; what they computed comes back here and is stored here."""
+    from hmarl.cluster import each  # noqa: PLC0415 - Ray is an extra
+
+    for place, computed in each(partial(_quietly, simulate=simulate), todo, cluster.address, cluster.jobs):
+        yield todo[place], keep(todo[place], _lost(todo[place], computed))
+
+
+def _lost(job: Job, computed: Any) -> Computed | Failure:
+    """Turn what Ray gave up with into a sentence."""
+    if isinstance(computed, Exception):
+        said = f"the worker of this job was lost: {computed}"
+        return Failure(job.label, said, str(computed), type(computed).__name__)
+    found: Computed | Failure = computed
+    return found
+
+
+def _quietly(job: Job, simulate: Simulate | None) -> Computed | Failure:
+    one_thread()
+    return compute(job, simulate, lambda stage, share: None)
 
 
 def _drain(messages: Any, board: Board) -> None:

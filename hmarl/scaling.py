@@ -61,7 +61,9 @@ class Standard:
             Spreads are at least 1e-3.
         """
         rows = (common, personal)
-        return cls(Features(*(x.mean(0) for x in rows)), Features(*(x.std(0).clamp(min=1e-3) for x in rows)))
+        # An arena may have no personal features at all; of nothing there is no spread.
+        spread = (x.std(0).clamp(min=1e-3) if x.numel() else torch.ones(x.shape[1]) for x in rows)
+        return cls(Features(*(x.mean(0) for x in rows)), Features(*spread))
 
     def __call__(self, features: Features) -> Features:
         """Scale features and cut them to [-5, 5]."""

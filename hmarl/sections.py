@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from hmarl.device_sections import Cap, Cold, Deferrable, Heat, Vehicle
 from hmarl.problems import nearest
 from hmarl.section import Amount, Plugin, Price, Section, Share, Whole
 
@@ -62,10 +63,16 @@ class Homes(Section):
         Share of homes with a battery, spread evenly over the order of the source.
     store : Store
         The battery of those homes.
+    vehicle, deferrable, heat, cold : section, optional
+        Other devices; nobody has them if left out.
     """
 
     battery: Share = 0.0
     store: Store = Store()
+    vehicle: Vehicle | None = None
+    deferrable: Deferrable | None = None
+    heat: Heat | None = None
+    cold: Cold | None = None
 
 
 class Community(Homes):
@@ -75,7 +82,7 @@ class Community(Homes):
     ----------
     source : Plugin
         Of kind ``sources``.
-    battery, store
+    battery, store, vehicle, deferrable, heat, cold
         See `Homes`.
     """
 
@@ -101,6 +108,8 @@ class TariffRecipe(Section):
         Parts of the price of imported energy.
     fee : float [$/kWh]
         Network fee per kWh traded between peers.
+    gas : float [$/kWh]
+        Price of fuel for boilers and CHP.
     average_cap, ceiling, floor : float [$/kWh], optional
         What a leader must keep to: mean of the day's prices, highest and lowest price.
     ramp : float [$/kWh], optional
@@ -119,6 +128,7 @@ class TariffRecipe(Section):
     network: Amount = 0.09
     levies: Amount = 0.02
     fee: Amount = 0.0
+    gas: Amount = 0.08
     average_cap: Price | None = None
     ceiling: Price | None = None
     floor: Price | None = None
@@ -178,7 +188,12 @@ class GameRules(Section):
     end_value : float [$/kWh]
         Under ``value``: what a stored kWh is worth at the end of a day; under ``carry``: in the pictures of planners.
     action : str
-        What an action means for the battery: a correction of self-consumption, or power itself.
+        What an action means for a device: a correction of its own rule (self-consumption for the battery), or power
+        itself.
+    peak : Cap, optional
+        Cap on the net import of the community.
+    curtail : bool
+        Whether homes may throw generation away.
     """
 
     public: Literal["this_step", "last_step", "none"] = "this_step"
@@ -188,6 +203,8 @@ class GameRules(Section):
     keep: Amount = 2.0
     end_value: Amount = 0.15
     action: Literal["residual", "raw"] = "residual"
+    peak: Cap | None = None
+    curtail: bool = False
 
 
 class Grid(Section):
@@ -203,12 +220,15 @@ class Grid(Section):
         One simulated community stands for so many equal ones.
     load_shape : str
         How the other loads of the case move over the day.
+    imbalance : str
+        How the aggregator's deviations settle: at the real-time price, or at the worse of it and the day-ahead price.
     """
 
     case: str
     bus: str
     replication: Whole = 1
     load_shape: Literal["flat", "daily"] = "daily"
+    imbalance: Literal["one-price", "two-price"] = "one-price"
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -232,7 +252,7 @@ class Wholesale(Grid):
     ----------
     market : Plugin
         Of kind ``markets``.
-    case, bus, replication, load_shape
+    case, bus, replication, load_shape, imbalance
         See `Grid`.
     """
 

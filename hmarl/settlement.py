@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from hmarl.evaluation import Played
+from hmarl.gate import gate
 from hmarl.world import Exchange, World
 from retail.forecast import mean_of_last_days
 
@@ -101,7 +102,7 @@ def clear(exchange: Exchange, world: World, kwh: Array) -> Clearing:
     return exchange.market.clear(exchange.system.with_load(loads), [bid])
 
 
-def settle_days(world: World, played: Played) -> Settled:
+def settle_days(world: World, played: Played, shares: Array | None = None) -> Settled:
     """Bid, clear day-ahead, clear real time, and settle everything in one ledger.
 
     Parameters
@@ -110,6 +111,8 @@ def settle_days(world: World, played: Played) -> Settled:
         Leader, market, meter.
     played : Played
         Days in order of time.
+    shares : array [T], optional
+        What the offer in force wants to buy day-ahead, as a share of the forecast (``Offer.shares``).
 
     Returns
     -------
@@ -124,7 +127,7 @@ def settle_days(world: World, played: Played) -> Settled:
     from aggregator.ledger import settle  # noqa: PLC0415
 
     forecast = expected_net(world, played)
-    bid = world.leader.bid(forecast)
+    bid = world.leader.position(gate(world, played, forecast, lambda kwh: _prices(world, kwh), shares))
     shape = forecast.shape
     day_ahead = real_time = None
     lmp = real_lmp = np.zeros(shape)
@@ -141,14 +144,24 @@ def settle_days(world: World, played: Played) -> Settled:
         grid_kwh=_flat(o.grid),
         tariff=tariff,
         shortfall=_flat(o.shortfall),
+        heat_cash=0 if o.used is None else _flat(o.used.carrier_cash.sum(-1)),
+        fuel=0.0 if o.used is None else _flat(o.used.fuel),
+        peak=0.0 if o.peak is None else _flat(o.peak.charge),
         meter=world.meter,
         bus=None if exchange is None else exchange.bus,
         day_ahead=day_ahead,
         bid=world.meter.to_mw(bid.reshape(-1)),
         real_time=real_time,
         unit_bus=None if exchange is None else exchange.system.unit_bus,
+        two_price=exchange is not None and exchange.two_price,
     )
     return Settled(played, forecast, bid, day_ahead, real_time, lmp, real_lmp, ledger)
+
+
+def _prices(world: World, kwh: Array) -> Array:
+    """Day-ahead price [D, T] $/MWh at the aggregator's bus for a net load [D, T] kWh of one community."""
+    assert world.exchange is not None
+    return clear(world.exchange, world, kwh).price(world.exchange.bus).reshape(kwh.shape)
 
 
 def _flat(x: torch.Tensor) -> NDArray[np.generic]:

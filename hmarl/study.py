@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,6 +12,7 @@ from hmarl import yaml_reader
 from hmarl.arm import Arm
 from hmarl.header import KEYS, check_header
 from hmarl.merging import SECTIONS, put
+from hmarl.plan import Execution, Sample, Vary
 from hmarl.problems import Problem, StudyError, unknown
 from hmarl.resolve import resolve
 
@@ -41,6 +42,12 @@ class Study:
         The study as written, overrides apart from sections.
     where : str
         File it came from.
+    vary : dict
+        Dotted path -> `hmarl.plan.Span` or list of values; empty for a study without a sweep.
+    sample : Sample
+        How a sweep chooses points.
+    run : Execution
+        Where runs are done.
     """
 
     name: str
@@ -50,6 +57,9 @@ class Study:
     arms: tuple[Arm, ...]
     document: dict[str, Any]
     where: str = "study"
+    vary: Vary = field(default_factory=dict)
+    sample: Sample = field(default_factory=Sample)
+    run: Execution = field(default_factory=Execution)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -117,7 +127,8 @@ class Study:
             Arm(study=header.study, name=name, baseline=place == 0, **sections)
             for place, (name, sections) in enumerate(arms.items())
         )
-        return cls(header.study, header.title, seeds, tuple(header.measure), built, read.values, where)
+        once = (header.study, header.title, seeds, tuple(header.measure), built, read.values, where)
+        return cls(*once, header.vary or {}, header.sample, header.run)
 
     @property
     def baseline(self) -> Arm:
@@ -241,7 +252,8 @@ class Study:
         header = {"study": self.name, "title": self.title, "seeds": list(self.seeds)}
         differing = {arm: {name: one[name] for name in SECTIONS if name not in common} for arm, one in full.items()}
         shared = {name: first[name] for name in common}
-        return yaml_reader.write({**header, **shared, "arms": differing, "measure": list(self.measure)})
+        plan = {name: self.document[name] for name in ("vary", "sample", "run") if name in self.document}
+        return yaml_reader.write({**header, **shared, "arms": differing, "measure": list(self.measure), **plan})
 
     def _refuse_idle(self, path: str, value: Any, changed: Study) -> None:
         """Refuse a change that every arm overrides: the user would compare equal things unawares."""

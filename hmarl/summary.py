@@ -73,7 +73,7 @@ class Summary:
     rows: tuple[Row, ...]
 
     def write(self) -> Path:
-        """Write ``summary.csv``: one line per arm and measure, numbers in full.
+        """Write ``summary.csv``: one line per arm and measure, numbers in full; and the complete ``study.yaml``.
 
         Returns
         -------
@@ -90,6 +90,8 @@ class Summary:
                 changes = [_cell(x) for x in (change.mean, change.low, change.high)]
                 about = [mean.count, self.study.baseline.name, *changes, row.unconverged, row.replication]
                 writer.writerow([row.arm, measure, MEASURES[measure], *numbers, *about])
+        # order of arms, title and measures belong to no run folder, but comparisons and reports need them
+        storage.write_bytes(self.folder / "study.yaml", self.study.to_yaml().encode())
         path = self.folder / "summary.csv"
         storage.write_bytes(path, text.getvalue().encode())
         return path

@@ -208,7 +208,7 @@ def bill_parts(world: World, settled: Settled) -> dict[str, NDArray[np.float64]]
     What the meter read is first priced as if all of it came from the grid at the tariff: its wholesale value (energy
     and congestion at the real-time price of the community's bus), network charge and levies on imports, and what is
     left for the aggregator. Trade with neighbours then takes ``bill_p2p_saving`` off that (- = saved, peer fees
-    included). Without a wholesale market the whole energy price is the retailer's. No game here charges a peak penalty.
+    included). Without a wholesale market the whole energy price is the retailer's.
 
     Parameters
     ----------
@@ -221,7 +221,8 @@ def bill_parts(world: World, settled: Settled) -> dict[str, NDArray[np.float64]]
     -------
     dict of array [D * N] $
         ``bill`` as booked in the ledger, ``bill_energy``, ``bill_congestion``, ``bill_network``, ``bill_levies``,
-        ``bill_margin``, ``bill_shortfall`` (stores that did not return) and ``bill_p2p_saving``.
+        ``bill_margin``, ``bill_shortfall`` (stores that did not return), ``bill_peak_penalty``, ``bill_fuel``,
+        ``bill_peer_heat`` and ``bill_p2p_saving``.
     """
     ledger, tariff, steps = settled.ledger, settled.played.tariff, settled.lmp.shape[1]
     net = settled.played.outcome.net.flatten(0, 1).numpy()
@@ -240,8 +241,13 @@ def bill_parts(world: World, settled: Settled) -> dict[str, NDArray[np.float64]]
         "bill_levies": _whole(per_nano["levy"] * bought),
     }
     parts["bill_margin"] = at_tariff - sum(parts.values())
-    parts["bill_shortfall"] = ledger.shortfall
-    parts["bill_p2p_saving"] = ledger.paid - at_tariff - ledger.shortfall
+    beside = {
+        "bill_shortfall": ledger.shortfall,
+        "bill_peak_penalty": ledger.peak,
+        "bill_fuel": ledger.fuel,
+        "bill_peer_heat": ledger.heat,
+    }
+    parts |= beside | {"bill_p2p_saving": ledger.paid - at_tariff - sum(beside.values())}
     parts = {"bill": ledger.paid, **parts}
     return {name: x.reshape(-1, steps, x.shape[1]).sum(axis=1).reshape(-1) * NANO for name, x in parts.items()}
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hmarl.evaluation import lane_costs, look, play
 from hmarl.policies.base import Descending, Learner, Rollout, Tunable
+from hmarl.public import publish, reads_public, unpublished
 from retail.game import Game
 from retail.observation import Features
 from retail.tariff import Tariff
@@ -150,16 +151,20 @@ def collect(
     game = ground.game
     state = game.reset(days, tariff.on(days), ground.arrival[days], stored)
     features, actions, rewards = [], [], []
+    public = [unpublished(learner, len(days), game.community.prosumers)]
     for _ in range(game.community.steps):
-        seen = look(game, learner, state)
+        seen = look(game, learner, state, public[-1].vector)
         action = learner.act(seen, explore=True)
-        state, outcome = game.step(state, action)
+        before = state
+        state, outcome = game.step(state, action, learner.heads)
+        public.append(publish(game, before, outcome, action) if reads_public(learner) else public[-1])
         features.append(seen.features)
         actions.append(action)
         rewards.append(outcome.reward.to(torch.float32))
     features.append(game.features(state))
     stacked = Features(*(torch.stack(part) for part in zip(*features, strict=True)))
-    rollout = Rollout(stacked, torch.stack(actions), torch.stack(rewards), game.terminates)
+    published = [torch.stack(part) for part in zip(*public[1:], strict=True)]
+    rollout = Rollout(stacked, torch.stack(actions), torch.stack(rewards), game.terminates, *published)
     return rollout, None if game.terminates else state.stored
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hmarl.benchmark import Idle
 from hmarl.evaluation import play
+from hmarl.exploitability import simple
 from hmarl.pictures import picture
 from hmarl.policies.base import Learner, Seen, Stateless
 from hmarl.settlement import Settled, settle_days
@@ -25,7 +26,6 @@ from retail.game import Game
 from retail.tariff import Tariff, to_ticks
 
 Array = NDArray[np.float64]
-PARTIES = ("prosumers", "aggregator", "network", "levies", "generators", "other_loads", "congestion_rent")
 
 
 class Follow(Stateless):
@@ -79,11 +79,11 @@ def account(settled: Settled, world: World) -> dict[str, float]:
     """
     ledger, days = settled.ledger, len(settled.lmp)
     o, k = settled.played.outcome, world.meter.replication
-    own = float((o.wear - o.end_value).sum())
+    own = float((o.cost - o.bill - o.shortfall).sum())
     paid = float(int(ledger.nano[:, : ledger.prosumers].sum())) * 1e-9
     fuel = 0.0 if settled.real_time is None else float(settled.real_time.cost.sum()) * world.meter.step_hours
     found = {"prosumers": -(paid + k * own) / days}
-    found |= {party: -ledger.total(party) / days for party in PARTIES[1:]}
+    found |= {party: -ledger.total(party) / days for party in ledger.accounts[ledger.prosumers :]}
     found["generators"] -= fuel / days
     return found | {"total": sum(found.values())}
 
@@ -122,11 +122,11 @@ def competitive(world: World, days: Tensor, lmp_per_mwh: Array) -> Settled | Non
     Returns
     -------
     Settled or None
-        None where stores carry over or there is no wholesale market.
+        None without a wholesale market, and where more than batteries is planned (see ``exploitability.simple``).
     """
     from aggregator.portfolio import BestResponse  # noqa: PLC0415  pyomo is slow to import
 
-    if world.exchange is None or world.game.storage_end == "carry":
+    if world.exchange is None or not simple(world.game):
         return None
     price = to_ticks(world.meter.to_per_kwh(lmp_per_mwh))
     network, levy = (to_ticks(x).expand(price.shape) for x in (world.rules.network, world.rules.levy))
@@ -173,7 +173,9 @@ def welfare(world: World, learner: Learner, tariff: Tariff, settled: Settled) ->
         "co2": "not computed: the case has no emission rates",
     }
     if best is None:
-        return told | {"competitive": "not computed: no wholesale market, or stores carry over"}
+        return told | {
+            "competitive": "not computed: it needs a wholesale market, days of their own and no device but batteries"
+        }
     ideal = account(best, world)
     return told | {
         "competitive": ideal,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hmarl.arm import Arm
+from hmarl.devices import thermal_carriers, timed_stores
 from hmarl.evaluation import arrivals
 from hmarl.policies.base import Policy, Spec, portfolio_clusters
 from hmarl.sections import TariffRecipe
@@ -21,6 +22,7 @@ from retail.data import Profiles, Window
 from retail.data.synthetic import evenly
 from retail.data.tables import locate
 from retail.game import Game
+from retail.peak import Peak
 from retail.tariff import Tariff
 from retail.time_of_use import read_tariff, time_of_use
 
@@ -45,11 +47,14 @@ class Exchange:
         Loads [T, bus] MW of one day.
     bus : str
         Where the aggregator withdraws.
+    two_price : bool
+        Whether its deviations settle at the worse of day-ahead and real-time price.
     """
 
     market: Market
     system: System
     bus: str
+    two_price: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,8 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         keep=rules.keep,
         end_value=rules.end_value,
         action=rules.action,
+        peak=None if rules.peak is None else Peak(**rules.peak.model_dump()),
+        curtail=rules.curtail,
         scale_days=training,
     )
     tariff, table = default_tariff(arm.tariff, community, data)
@@ -149,7 +156,7 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         arm=arm,
         seed=seed,
         game=game,
-        spec=Spec(game, portfolio_clusters(game), seed),
+        spec=Spec.of(game, portfolio_clusters(game), seed),
         training=training,
         judged=judged,
         arrival=arrivals(game, seed),
@@ -183,7 +190,17 @@ def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, Profi
     # Wind feeds in behind the same meter as PV.
     load, pv, kwp = (torch.from_numpy(x) for x in (profiles.load, profiles.generation, profiles.pv_kwp))
     community = Community(
-        profiles.names, window.clock, calendar.zone, step, load, pv, battery, kwp, warm_up=calendar.warm_up
+        profiles.names,
+        window.clock,
+        calendar.zone,
+        step,
+        load,
+        pv,
+        battery,
+        kwp,
+        warm_up=calendar.warm_up,
+        timed=timed_stores(homes.vehicle, homes.deferrable, count, calendar.steps),
+        thermal=thermal_carriers(homes.heat, homes.cold, profiles, calendar.steps, arm.tariff.gas),
     )
     return community, profiles
 
@@ -256,4 +273,4 @@ def _exchange(section: WholesaleSection, step_minutes: int) -> Exchange:
 
     shape = np.repeat(np.asarray(LOAD_SHAPES[section.load_shape], dtype=np.float64), 60 // step_minutes)
     system = case(section.case).over(shape)
-    return Exchange(section.market.make(), system, section.bus)
+    return Exchange(section.market.make(), system, section.bus, section.imbalance == "two-price")

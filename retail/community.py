@@ -9,6 +9,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from retail.thermal import Thermal
+from retail.timed_store import TimedStore
+
 
 class CommunityError(ValueError):
     """A community that cannot exist; the message lists every mistake with object, value, unit and range."""
@@ -135,6 +138,10 @@ class Community:
         Installed PV.
     warm_up : int
         First days that only feed forecasts.
+    timed : tuple of TimedStore
+        Electric vehicles, deferrable loads.
+    thermal : tuple of Thermal
+        Heat, cold.
 
     Raises
     ------
@@ -151,6 +158,8 @@ class Community:
     battery: Battery
     pv_kwp: Tensor
     warm_up: int = 0
+    timed: tuple[TimedStore, ...] = ()
+    thermal: tuple[Thermal, ...] = ()
 
     def __post_init__(self) -> None:
         mistakes = list(_mistakes(self))
@@ -240,6 +249,12 @@ def _mistakes(c: Community) -> list[str]:
                 f"Battery {field.name} has shape {tuple(value.shape)}; it needs one value per prosumer, {n}.",
             ]
     found += _battery_mistakes(c.names, c.battery)
+    devices: tuple[TimedStore | Thermal, ...] = (*c.timed, *c.thermal)
+    for device in devices:
+        found += device.mistakes(c.names, table[0] // c.steps, c.steps)
+    heads = [t.name for t in c.timed] + [t.carrier for t in c.thermal]
+    if len(set(heads)) != len(heads) or {"battery", "price"} & set(heads):
+        found.append(f"Devices are named {', '.join(heads)}; give each its own name, not battery or price.")
     if not 0 <= c.warm_up < max(table[0] // c.steps, 1):
         found.append(f"warm_up is {c.warm_up} days; it must leave at least one of the {table[0] // c.steps} days.")
     return found

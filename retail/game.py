@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -10,18 +11,22 @@ from torch import Tensor
 
 from retail.auctions import Auction
 from retail.auctions.none import NoAuction
-from retail.blocks import Terms, block_orders, moved, usual_terms
+from retail.battery_head import Action, head_for, intended
+from retail.blocks import Terms, usual_terms
+from retail.clearing import clear_at, clear_blocks
 from retail.community import Community
-from retail.devices import at_meter, feasible_range, self_consumption, wear
+from retail.devices import at_meter, feasible_range, wear
+from retail.equipment import Equipment, Used
+from retail.heads import BLOCK_HEADS, Asked, asked_terms, named
 from retail.observation import Features, Observer, Public
 from retail.orders import NANO_PER_TICK_WH, Orders, Trades, position_orders
-from retail.settlement import matched_worth, matching_gain, tariff_bill
+from retail.peak import Peak, excess, peak_relief
+from retail.reward import Reward, step_reward
+from retail.settlement import tariff_bill
 from retail.state import Outcome, Outlook, State
+from retail.storage_end import StorageEnd, end_of_day
 from retail.tariff import TICKS_PER_UNIT, Tariff
 
-StorageEnd = Literal["restore", "value", "carry"]
-Reward = Literal["own", "community", "difference"]
-Action = Literal["residual", "raw"]
 Dispatch = Literal["committed", "contingent"]
 NANO = 1_000_000_000
 
@@ -62,16 +67,17 @@ class Game:
         own need expected in later, dearer steps.
     end_value : float $/kWh
         Value of stored energy under ``storage_end: value``.
+    peak : Peak, optional
+        Cap on the net import of the community; none when absent.
+    curtail : bool
+        Whether homes may throw generation away (head ``curtail``: share of it, from 0 on).
     scale_days : Tensor [S] int64, optional
         Days that set the scales of the observation; all when absent.
 
     Notes
     -----
-    Action [B, N, A]: battery power in units of the rating, then (A = 2) the limit price from the feed-in price (-1) to
-    the buy price (+1). With A = 1 limit prices are truthful: buyers bid the buy price, sellers ask the feed-in price.
-    Under ``contingent`` three more heads (A = 5) in [-1, 1] set the blocks: share of the possible draw that is offered,
-    share of the possible fill that is bid for, and value of stored energy between feed-in price and the day's highest
-    buy price; without them (A <= 2) each home keeps its reserve, offers the rest and values energy at its refill cost.
+    An action [B, N, A] has one column in [-1, 1] for each head that a policy decides (``retail.heads``); what it leaves
+    out follows a rule of the game: no correction of self-consumption, truthful limit prices, own terms of blocks.
     Every action is feasible after projection. Source: MB-A3C3 (Sanayha and Vateekul), eqs. (1) to (3).
     """
 
@@ -84,6 +90,8 @@ class Game:
     dispatch: Dispatch = "committed"
     keep: float = 2.0
     end_value: float = 0.15
+    peak: Peak | None = None
+    curtail: bool = False
     scale_days: Tensor | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -92,14 +100,28 @@ class Game:
                 "game.dispatch 'contingent' posts blocks with limit prices, which auction "
                 f"{type(self.auction).__name__} ignores; choose da, cda or none, or dispatch committed."
             )
-        object.__setattr__(self, "_observer", Observer(self.community, self.public, self.scale_days))
-        object.__setattr__(self, "_fixed", self.community.daily(self.community.fixed))
 
-    @property
+    @cached_property
     def observer(self) -> Observer:
         """Builder of observations."""
-        observer: Observer = self.__dict__["_observer"]
-        return observer
+        return Observer(self.community, self.public, self.scale_days, self.equipment)
+
+    @cached_property
+    def equipment(self) -> Equipment:
+        """Everything at home besides the battery."""
+        return Equipment(self.community, raw=self.action == "raw")
+
+    @cached_property
+    def _inflexible(self) -> Tensor:
+        return self.community.daily(self.community.fixed)
+
+    def inflexible(self, state: State) -> Tensor:
+        """Load less generation of the step, Tensor [B, N] kWh."""
+        return self._inflexible[state.days, state.step]
+
+    @cached_property
+    def _fixed(self) -> Tensor:
+        return self._inflexible + self.equipment.usual.use if self.equipment.present else self._inflexible
 
     @property
     def observation_names(self) -> tuple[str, ...]:
@@ -111,10 +133,27 @@ class Game:
         """Whether the end of a day ends the task (terminated) or only cuts it (truncated, ``carry``)."""
         return self.storage_end != "carry"
 
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of all heads of an action, in order."""
+        blocks = BLOCK_HEADS if self.dispatch == "contingent" else ()
+        return ("battery", "price", *blocks, *(("curtail",) if self.curtail else ()), *self.equipment.heads)
+
+    def controls(self, heads: tuple[str, ...]) -> Tensor:
+        """Who can move anything with a head, Tensor [N, A] bool for A of ``heads``; a price moves something for all."""
+        c, store = self.community, self.community.battery.has
+        known = dict.fromkeys(("battery", *BLOCK_HEADS), store)
+        known |= {"price": torch.ones_like(store), "curtail": (c.pv > 0).any(0)}
+        return torch.stack([known[h] if h in known else self.equipment.controls(h) for h in heads], -1)
+
     def fixed(self, state: State) -> Tensor:
-        """Inflexible net load of the step, Tensor [B, N] kWh."""
-        table: Tensor = self.__dict__["_fixed"]
-        return table[state.days, state.step]
+        """Net load of the step when nobody decides anything, Tensor [B, N] kWh; no action changes it."""
+        return self._fixed[state.days, state.step]
+
+    def base(self, state: State) -> Tensor:
+        """Net load of the step before the battery, other devices following their own rule, Tensor [B, N] kWh."""
+        used = self._use(state, {})
+        return self.fixed(state) if used is None else self.inflexible(state) + used.use
 
     def reset(
         self,
@@ -159,9 +198,10 @@ class Game:
         tariff = tariff.over(batch)
         start = c.battery.start.expand(batch, c.prosumers) if stored is None else stored
         zero = torch.zeros(batch, c.prosumers, dtype=torch.int64)
+        levels = self.equipment.start.expand(batch, -1, -1)
         nothing = Outlook(torch.empty(0), torch.empty(0))
         table = self.observer.outlook(days, tariff) if features else nothing
-        return State(0, days, tariff, arrival, start.clone(), zero, zero, table)
+        return State(0, days, tariff, arrival, start.clone(), levels, zero, zero, table)
 
     def observe(self, state: State) -> Tensor:
         """What each prosumer sees before the step.
@@ -194,46 +234,11 @@ class Game:
         over = state.step >= self.community.steps
         return self.observer.look(state, torch.zeros_like(state.stored) if over else self.fixed(state))
 
-    def intended(self, state: State, action: Tensor) -> Tensor:
-        """Store change that an action asks for, before projection.
-
-        Parameters
-        ----------
-        state : State
-            Of B days.
-        action : Tensor [B, N, A]
-            First head: battery.
-
-        Returns
-        -------
-        Tensor [B, N] kWh
-            Store side, + charges.
-        """
-        battery, hours = self.community.battery, self.community.step_hours
-        head = action[..., 0].to(torch.float64)
-        moved = torch.where(head > 0, head * battery.charge_kw, head * battery.discharge_kw) * hours
-        return moved + self_consumption(self.fixed(state), battery) if self.action == "residual" else moved
-
-    def action_for(self, state: State, store_change: Tensor) -> Tensor:
-        """Battery head that asks for a store change; the inverse of ``intended``.
-
-        Parameters
-        ----------
-        state : State
-            Of B days.
-        store_change : Tensor [B, N] kWh
-            Store side, + charges.
-
-        Returns
-        -------
-        Tensor [B, N] float64
-            In units of the rating; may leave [-1, 1] when self-consumption is far away.
-        """
-        battery, hours = self.community.battery, self.community.step_hours
-        if self.action == "residual":
-            store_change = store_change - self_consumption(self.fixed(state), battery)
-        rating = torch.where(store_change > 0, battery.charge_kw, battery.discharge_kw) * hours
-        return store_change / rating.clamp(min=1e-12) * (rating > 0)
+    def action_for(self, state: State, store_change: Tensor, base: Tensor | None = None) -> Tensor:
+        """Battery head [B, N] that asks for a store change [B, N] kWh on a net load, ``base(state)`` when absent."""
+        c = self.community
+        base = self.base(state) if base is None else base
+        return head_for(store_change, base, c.battery, c.step_hours, self.action)
 
     def feasible(self, state: State) -> tuple[Tensor, Tensor]:
         """Range of store changes that this step allows.
@@ -252,7 +257,7 @@ class Game:
         left = c.steps - state.step - 1
         return feasible_range(state.stored, c.battery, c.step_hours, left, self.storage_end == "restore")
 
-    def step(self, state: State, action: Tensor) -> tuple[State, Outcome]:
+    def step(self, state: State, action: Tensor, heads: tuple[str, ...] | None = None) -> tuple[State, Outcome]:
         """Move the batteries, clear the auction, settle the rest at the tariff.
 
         Parameters
@@ -261,6 +266,8 @@ class Game:
             Of B days, not over.
         action : Tensor [B, N, A]
             See the class notes.
+        heads : tuple of str, optional
+            Names of its A columns; the first A of ``heads`` when absent.
 
         Returns
         -------
@@ -271,68 +278,76 @@ class Game:
         ------
         GameError
             If the day is over or an action is not a number.
+        HeadError
+            If the columns do not fit the heads of the game.
         """
         c = self.community
         if state.step >= c.steps:
             raise GameError(f"The day is over after {c.steps} steps; call reset.")
         if not bool(torch.isfinite(action).all()):
             raise GameError(f"An action of step {state.step} is not a number; check the policy that made it.")
-        change, low, high = self._move(state, action)
+        asked = named(action, heads, self.heads)
         prices = state.tariff[:, state.step]
-        head = action[..., 1] if action.shape[-1] > 1 else None
-        posted = position_orders(self.fixed(state) + at_meter(change, c.battery), head, prices.buy, prices.sell)
-        trades, change = self._clear(state, posted, change, (low, high), action, prices)
-        net = self.fixed(state) + at_meter(change, c.battery)
-        fee_cash = trades.wh.clamp(min=0) * prices.fee[:, None] * NANO_PER_TICK_WH
+        used = self._use(state, asked)
+        base = self.inflexible(state)
+        if used is not None:
+            base = base + used.use
+        if "curtail" in asked:
+            base = base + asked["curtail"].double().clamp(0, 1) * c.daily(c.pv)[state.days, state.step]
+        change, low, high = self.move(state, base, asked)
+        posted = position_orders(base + at_meter(change, c.battery), asked.get("price"), prices.buy, prices.sell)
+        trades, change = self._clear(state, posted, change, (low, high), asked, prices)
+        net = base + at_meter(change, c.battery)
         grid = net - trades.wh.double() / 1000
+        over = None if self.peak is None else excess(self.peak, grid, c.step_hours)
+        if over is not None:
+            net, grid = net - over.unserved, grid - over.unserved
+        fee_cash = trades.wh.clamp(min=0) * prices.fee[:, None] * NANO_PER_TICK_WH
         bill = (trades.cash + fee_cash).double() / NANO + tariff_bill(grid, prices)
+        bill = bill if used is None else bill + used.cash
+        bill = bill if over is None else bill + over.charge
         after = replace(
-            state, step=state.step + 1, stored=state.stored + change, last_wh=trades.wh, last_cash=trades.cash
+            state,
+            step=state.step + 1,
+            stored=state.stored + change,
+            levels=state.levels if used is None else used.levels,
+            last_wh=trades.wh,
+            last_cash=trades.cash,
         )
-        shortfall, value = self._end_of_day(after)
+        shortfall, value = self.end_of_day(after)
         worn = wear(change, c.battery, c.step_hours)
-        cost = bill + worn + shortfall - value
-        reward = self._reward(state, net, bill, cost, prices)
         outcome = Outcome(
-            net, change, posted.tick, trades.wh, trades.cash, fee_cash, grid, bill, worn, shortfall, value, reward
+            net=net,
+            store_change=change,
+            order_tick=posted.tick,
+            trade_wh=trades.wh,
+            trade_cash=trades.cash,
+            fee_cash=fee_cash,
+            grid=grid,
+            bill=bill,
+            wear=worn,
+            shortfall=shortfall,
+            end_value=value,
+            reward=net,
+            used=used,
+            peak=over,
         )
-        return after, outcome
+        return after, replace(outcome, reward=self._reward(state, outcome, prices))
 
-    def pooled_step(self, state: State, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Look ahead without an auction: where stores would be, and what the community would pay.
-
-        The same physics, projection and costs as ``step``, with every overlapping kWh matched; differentiable in the
-        action and in the stored energy.
-
-        Parameters
-        ----------
-        state : State
-            Of B days, not over.
-        action : Tensor [B, N, A]
-            First head: battery.
-
-        Returns
-        -------
-        stored : Tensor [B, N] kWh
-            After the step.
-        cost : Tensor [B] $
-            Bill of the community at the tariff, fee, wear, and at the end of the day shortfall less end value.
-        """
-        c = self.community
-        change, _, _ = self._move(state, action)
-        net = self.fixed(state) + at_meter(change, c.battery)
+    def _use(self, state: State, asked: Asked) -> Used | None:
+        """What all devices but the battery do in the step; None where there are none."""
+        if not self.equipment.present:
+            return None
+        arrival = None if state.arrival is None else state.arrival[:, state.step]
         prices = state.tariff[:, state.step]
-        after = replace(state, step=state.step + 1, stored=state.stored + change)
-        shortfall, value = self._end_of_day(after)
-        own = tariff_bill(net, prices) + wear(change, c.battery, c.step_hours) + shortfall - value
-        bought, sold = net.clamp(min=0).sum(-1), (-net).clamp(min=0).sum(-1)
-        worth = 0.0 if isinstance(self.auction, NoAuction) else matched_worth(prices) * torch.minimum(bought, sold)
-        return after.stored, own.sum(-1) - worth
+        return self.equipment.move(state.levels, state.days, state.step, asked, prices, self.auction, arrival)
 
-    def _move(self, state: State, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Projected store change and its limits, each [B, N] kWh."""
+    def move(self, state: State, base: Tensor, asked: Asked) -> tuple[Tensor, Tensor, Tensor]:
+        """Projected change of the battery on a net load [B, N] kWh, and its limits; each [B, N] kWh, store side."""
         low, high = self.feasible(state)
-        return torch.minimum(torch.maximum(self.intended(state, action), low), high), low, high
+        power, c = asked.get("battery"), self.community
+        wish = intended(torch.zeros_like(low) if power is None else power, base, c.battery, c.step_hours, self.action)
+        return torch.minimum(torch.maximum(wish, low), high), low, high
 
     def _clear(
         self,
@@ -340,56 +355,43 @@ class Game:
         posted: Orders,
         change: Tensor,
         limits: tuple[Tensor, Tensor],
-        action: Tensor,
+        asked: Asked,
         prices: Tariff,
     ) -> tuple[Trades, Tensor]:
         """Clear the auction; under ``contingent`` with the blocks, which then decide the move of the store."""
         arrival = None if state.arrival is None else state.arrival[:, state.step]
-        homes, orders = self.community.prosumers, posted
-        if self.dispatch == "contingent":
-            terms = self._terms(state, change, limits, action)
-            blocks = block_orders(change, terms, self.community.battery, self.community.step_hours)
-            orders = Orders(*(torch.cat(pair, -1) for pair in zip(posted, blocks, strict=True)))
-            if arrival is not None:
-                arrival = torch.cat([arrival + k * homes for k in range(3)], -1)
-        # The buyer pays the fee on top, so a pair trades only if bid - ask >= fee.
-        shifted = Orders(orders.wh, torch.where(orders.wh > 0, orders.tick - prices.fee[:, None], orders.tick))
-        # A price taker sees the fee only in its outside option.
-        trades = self.auction.clear(shifted, prices.buy - prices.fee, prices.sell, arrival)
         if self.dispatch == "committed":
-            return trades, change
-        by_order = [x.unflatten(-1, (3, homes)) for x in (trades.wh, trades.cash)]
-        change = moved(change, by_order[0][:, 1:].sum(1), self.community.battery)
-        return Trades(*(x.sum(1) for x in by_order)), change
+            return clear_at(self.auction, posted, prices, arrival), change
+        terms, c = self._terms(state, change, limits, asked), self.community
+        return clear_blocks(self.auction, posted, change, terms, c.battery, c.step_hours, prices, arrival)
 
-    def _terms(self, state: State, change: Tensor, limits: tuple[Tensor, Tensor], action: Tensor) -> Terms:
+    def _terms(self, state: State, change: Tensor, limits: tuple[Tensor, Tensor], asked: Asked) -> Terms:
         down, up = (change - limits[0]).clamp(min=0), (limits[1] - change).clamp(min=0)
         buy = state.tariff.buy[:, state.step :].double() / TICKS_PER_UNIT
-        if action.shape[-1] >= 5:
-            share = (action[..., 2:5].to(torch.float64).clamp(-1, 1) + 1) / 2
-            sell = state.tariff.sell[:, state.step].double()[:, None] / TICKS_PER_UNIT
-            value = sell + share[..., 2] * (buy.amax(-1, keepdim=True) - sell)
-            return Terms(down * share[..., 0], up * share[..., 1], value)
         expected = self.observer.expected[state.days, state.step + 1 :]
         end = None if self.storage_end == "restore" else self.end_value
-        return usual_terms((down, up), state.stored + change, expected, buy, self.community.battery, self.keep, end)
-
-    def _end_of_day(self, after: State) -> tuple[Tensor, Tensor]:
-        zero = torch.zeros_like(after.stored)
         battery = self.community.battery
-        if after.step < self.community.steps or self.storage_end == "carry":
-            return zero, zero
-        gain = after.stored - battery.start
-        if self.storage_end == "value":
-            return zero, gain * self.end_value
-        dearest = after.tariff.buy.amax(-1, keepdim=True).double() / TICKS_PER_UNIT
-        missing = torch.where(gain < -1e-9, -gain, zero)
-        return missing / battery.eta_charge * dearest, zero
+        usual = usual_terms((down, up), state.stored + change, expected, buy, battery, self.keep, end)
+        sell = state.tariff.sell[:, state.step].double()[:, None] / TICKS_PER_UNIT
+        return asked_terms(usual, (down, up), asked, (sell, buy.amax(-1, keepdim=True)))
 
-    def _reward(self, state: State, net: Tensor, bill: Tensor, cost: Tensor, prices: Tariff) -> Tensor:
+    def end_of_day(self, after: State) -> tuple[Tensor, Tensor]:
+        """Shortfall charge and end value [B, N] $ of a state; zero before the day is over."""
+        if after.step < self.community.steps:
+            zero = torch.zeros_like(after.stored)
+            return zero, zero
+        dearest = after.tariff.buy.amax(-1, keepdim=True).double() / TICKS_PER_UNIT
+        return end_of_day(after.stored, self.community.battery, self.storage_end, dearest, self.end_value)
+
+    def _reward(self, state: State, outcome: Outcome, prices: Tariff) -> Tensor:
         fixed = self.fixed(state)
-        if self.reward == "difference" and not isinstance(self.auction, NoAuction):
-            own = tariff_bill(fixed, prices) - tariff_bill(net, prices)
-            return own + matching_gain(net, fixed, prices) - (cost - bill)
-        saving = tariff_bill(fixed, prices) - cost
-        return saving if self.reward == "own" else saving.mean(-1, keepdim=True).expand_as(saving).clone()
+        # Without an auction nothing is matched, so a home's difference is its own saving.
+        rule = "own" if self.reward == "difference" and isinstance(self.auction, NoAuction) else self.reward
+        reward = step_reward(rule, fixed, outcome, prices)
+        if outcome.used is not None:
+            reward = reward + self.equipment.usual.fuel[state.days, state.step]
+        if outcome.peak is not None and rule == "difference":
+            reward = reward + peak_relief(
+                self.peak, outcome.net + outcome.peak.unserved, fixed, self.community.step_hours
+            )
+        return reward

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from retail.community import Community
+from retail.device_features import device_feature_names, device_features
 from retail.devices import self_consumption
+from retail.equipment import Equipment
 from retail.forecast import mean_of_last_days
 from retail.orders import NANO_PER_TICK_WH
 from retail.state import Outlook, State
@@ -66,15 +68,21 @@ class Observer:
         Which net position of the community is known when acting: of ``this_step``, of the ``last_step`` or ``none``.
     scale_days : Tensor [S] int64, optional
         Days whose profiles set the scales (training days); all when absent.
+    equipment : Equipment, optional
+        Devices besides the battery; their own rule belongs to the net load that is shown.
     """
 
     community: Community
     public: Public = "this_step"
     scale_days: Tensor | None = None
+    equipment: Equipment | None = None
 
     def __post_init__(self) -> None:
         c = self.community
-        fixed, load, pv = c.daily(c.fixed), c.daily(c.load), c.daily(c.pv)
+        load, pv = c.daily(c.load), c.daily(c.pv)
+        if self._devices is not None:
+            load = load + self._devices.usual.use
+        fixed = load - pv
         shown = fixed if self.scale_days is None else fixed[self.scale_days]
         size = _quantile(shown.abs().flatten(0, 1)).clamp(min=0.05)
         expected = mean_of_last_days(load) - mean_of_last_days(pv)
@@ -122,7 +130,8 @@ class Observer:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all F features, in order."""
-        return (*self.common_names, *OWN, *_ahead("expected_net"), *STATIC, "expected_dear_need", *PRIVATE)
+        devices = () if self._devices is None else device_feature_names(self._devices)
+        return (*self.common_names, *OWN, *_ahead("expected_net"), *STATIC, "expected_dear_need", *PRIVATE, *devices)
 
     def outlook(self, days: Tensor, tariff: Tariff) -> Outlook:
         """Work out what day and tariff decide, for all steps at once.
@@ -182,10 +191,13 @@ class Observer:
         if self.public != "none":
             common = torch.cat([common, torch.stack(self._last_market(state), -1).float()], -1)
         batch, homes = state.stored.shape
-        private = torch.stack([state.outlook.dear_need[step], *(p.float() for p in self._private(state, fixed))])
+        devices = [] if self._devices is None else device_features(self._devices, state)
+        private = [state.outlook.dear_need[step], *(p.float() for p in (*self._private(state, fixed), *devices))]
         static = self._table("static").T[:, None].expand(-1, batch, homes)
         # Feature by feature is how rows are copied at full speed; the view puts the features last.
-        return Features(common, torch.cat([self._table("own")[:, state.days, step], static, private]).permute(1, 2, 0))
+        return Features(
+            common, torch.cat([self._table("own")[:, state.days, step], static, torch.stack(private)]).permute(1, 2, 0)
+        )
 
     def _private(self, state: State, fixed: Tensor) -> tuple[Tensor, ...]:
         battery, size = self.community.battery, self._table("size")
@@ -202,6 +214,10 @@ class Observer:
         bought, paid = state.last_wh.clamp(min=0).sum(-1).double(), state.last_cash.clamp(min=0).sum(-1).double()
         volume = bought / (1000 * self.community.prosumers * self._table("size").mean())
         return volume, paid / (bought * NANO_PER_TICK_WH).clamp(min=1) / (PRICE_SCALE * TICKS_PER_UNIT)
+
+    @property
+    def _devices(self) -> Equipment | None:
+        return self.equipment if self.equipment is not None and self.equipment.present else None
 
     def _table(self, name: str) -> Tensor:
         tables: dict[str, Tensor] = self.__dict__["_tables"]

@@ -63,6 +63,22 @@ class Trades(NamedTuple):
     pairs: Pairs | None = None
 
 
+def to_wh(kwh: Tensor) -> Tensor:
+    """Round energy to whole Wh, half away from zero.
+
+    Parameters
+    ----------
+    kwh : Tensor [...] kWh
+        Any sign.
+
+    Returns
+    -------
+    Tensor [...] int64 Wh
+        What rounding leaves goes to the grid (or to the own back-up).
+    """
+    return torch.floor(kwh.abs() * 1000 + 0.5).to(torch.int64) * torch.sign(kwh).to(torch.int64)
+
+
 def position_orders(net: Tensor, head: Tensor | None, buy: Tensor, sell: Tensor) -> Orders:
     """Turn net positions into orders; this is where energy is rounded to Wh, once.
 
@@ -81,7 +97,7 @@ def position_orders(net: Tensor, head: Tensor | None, buy: Tensor, sell: Tensor)
     Orders [B, N]
         Wh and ticks.
     """
-    wh = torch.floor(net.abs() * 1000 + 0.5).to(torch.int64) * torch.sign(net).to(torch.int64)
+    wh = to_wh(net)
     most, least = buy[:, None], sell[:, None]
     if head is None:
         return Orders(wh, torch.where(wh > 0, most, least))

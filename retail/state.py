@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from retail.equipment import Used
+from retail.peak import Excess
 from retail.tariff import Tariff
 
 
@@ -41,6 +44,8 @@ class State:
         Order of arrival in each step's auction; by position when None.
     stored : Tensor [B, N] kWh
         Stored energy.
+    levels : Tensor [B, N, K] kWh
+        Content of all other stores (``retail.equipment``).
     last_wh, last_cash : Tensor [B, N] int64 Wh, nano-currency
         Own trade of the step before.
     outlook : Outlook
@@ -52,6 +57,7 @@ class State:
     tariff: Tariff
     arrival: Tensor | None
     stored: Tensor
+    levels: Tensor
     last_wh: Tensor
     last_cash: Tensor
     outlook: Outlook = field(repr=False)
@@ -76,7 +82,7 @@ class Outcome:
     grid : kWh
         Rest that settles at the tariff, + = import.
     bill : $
-        Cash cost: peers, fee, grid.
+        Cash cost: peers, fee, grid, fuel, peak.
     wear : $
         Non-cash cost of wear.
     shortfall : $
@@ -85,6 +91,10 @@ class Outcome:
         Value of the change of stored energy over the day under ``storage_end: value``, last step only (+ = gain).
     reward : $
         What a learner maximises; see ``Game.reward``.
+    used : Used or None
+        What devices other than the battery did; None where there are none.
+    peak : Excess or None
+        What the peak cost; None without a cap.
     """
 
     net: Tensor
@@ -99,8 +109,39 @@ class Outcome:
     shortfall: Tensor
     end_value: Tensor
     reward: Tensor
+    used: Used | None = None
+    peak: Excess | None = None
 
     @property
     def cost(self) -> Tensor:
-        """Everything that counts, Tensor [B, N] $: bill + wear + shortfall - end value."""
-        return self.bill + self.wear + self.shortfall - self.end_value
+        """Everything that counts, Tensor [B, N] $: bill + wear + shortfall - end value + value of unserved energy."""
+        cost = self.bill + self.wear + self.shortfall - self.end_value
+        return cost if self.peak is None else cost + self.peak.lost
+
+
+def combine(outcomes: Sequence[Outcome], join: Callable[[list[Tensor]], Tensor]) -> Outcome:
+    """Put outcomes together, field by field.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+        Of one game, so that all hold the same fields.
+    join : callable
+        Stacks or concatenates a list of tensors.
+
+    Returns
+    -------
+    Outcome
+        Units untouched.
+    """
+    joined = {f.name: _combined([getattr(o, f.name) for o in outcomes], join) for f in fields(Outcome)}
+    return Outcome(**joined)
+
+
+def _combined(parts: list[Any], join: Callable[[list[Tensor]], Tensor]) -> Any:
+    first = parts[0]
+    if first is None:
+        return None
+    if isinstance(first, Tensor):
+        return join(parts)
+    return type(first)(*(_combined(list(column), join) for column in zip(*parts, strict=True)))

@@ -162,6 +162,11 @@ class Program:
         m, n = self._m.a.shape
         return int(m), int(n)
 
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper bounds of the columns as compiled, arrays [n]; copies."""
+        return self._m.lower.copy(), self._m.upper.copy()
+
     def columns(self, variable: Any) -> np.ndarray:
         """Column indices of a Pyomo variable, in its index order.
 

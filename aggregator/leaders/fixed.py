@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from aggregator.leader import BidsForecast, LeaderError, Offer, View, check_information
-from aggregator.promise import promise
+from aggregator.leader import Bids, Offer, View
+from aggregator.promise import seal
 from retail.tariff import Tariff
 
 TARIFFS = ("time-of-use", "flat")
 
 
 @dataclass(frozen=True)
-class Fixed(BidsForecast):
+class Fixed(Bids):
     """Offer the regulated tariff, whatever the market does.
 
     Parameters
@@ -21,8 +21,8 @@ class Fixed(BidsForecast):
     tariff : str
         ``"time-of-use"``: ``rules.default`` as it is. ``"flat"``: its mean over the day at every step (rounded down to
         ticks), with feed-in price, charges and fee unchanged.
-    information : str
-        Information set the day-ahead bid rests on.
+    information, bid, risk, block_hours, shift
+        See ``Bids``.
 
     Raises
     ------
@@ -30,15 +30,14 @@ class Fixed(BidsForecast):
         If a parameter is not one of the allowed words.
     """
 
+    name: ClassVar[str] = "fixed"
     constant: ClassVar[bool] = True
 
     tariff: str = "time-of-use"
-    information: str = "forecast"
 
     def __post_init__(self) -> None:
-        check_information("fixed", self.information)
-        if self.tariff not in TARIFFS:
-            raise LeaderError(f"Leader 'fixed' has tariff {self.tariff!r}; give one of {', '.join(TARIFFS)}.")
+        known = self.tariff in TARIFFS
+        self.check([] if known else [f"tariff is {self.tariff!r}; give one of {', '.join(TARIFFS)}."])
 
     def offer(self, view: View) -> Offer:
         """Offer the default tariff; the promise is what it earns in the leader's picture.
@@ -54,9 +53,11 @@ class Fixed(BidsForecast):
         """
         view.rules.check()
         tariff = view.rules.default if self.tariff == "time-of-use" else _flat(view.rules.default)
-        promised = promise(view, tariff)
-        unknown = "" if promised is not None else "; no promise: its days are not the scenario days"
-        return Offer("fixed", self.information, tariff, promised, method=f"regulated {self.tariff} tariff{unknown}")
+        made = Offer(self.name, self.information, tariff, None, method=f"regulated {self.tariff} tariff")
+        offer = seal(view, made)
+        if offer.promised is None:
+            return replace(offer, method=f"{offer.method}; no promise: its days are not the scenario days")
+        return offer
 
 
 def _flat(default: Tariff) -> Tariff:

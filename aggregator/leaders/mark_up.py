@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from aggregator.leader import BidsForecast, LeaderError, Offer, View, check_information
-from aggregator.promise import promise
+from aggregator.leader import Bids, Offer, View
+from aggregator.leaders.wishes import offer_wish
 from aggregator.prosumers import Array
 
 
 @dataclass(frozen=True)
-class MarkUp(BidsForecast):
+class MarkUp(Bids):
     """Offer mean LMP of the hour * (1 + margin) + network charge + levies, within the rules.
 
     Parameters
     ----------
     margin : float
         Relative mark-up on the wholesale price, > -1.
-    information : str
-        Information set the day-ahead bid rests on.
+    information, bid, risk, block_hours, shift
+        See ``Bids``.
 
     Raises
     ------
@@ -28,13 +29,13 @@ class MarkUp(BidsForecast):
         If the margin is not a finite number above -1, or the information set is unknown.
     """
 
+    name: ClassVar[str] = "mark-up"
+
     margin: float = 0.25
-    information: str = "forecast"
 
     def __post_init__(self) -> None:
-        check_information("mark-up", self.information)
-        if not (np.isfinite(self.margin) and self.margin > -1.0):
-            raise LeaderError(f"Leader 'mark-up' has margin {self.margin!r}; give a finite number > -1, such as 0.25.")
+        known = np.isfinite(self.margin) and self.margin > -1.0
+        self.check([] if known else [f"margin is {self.margin!r}; give a finite number > -1, such as 0.25."])
 
     def wish(self, view: View) -> Array:
         """The price before the rules.
@@ -61,11 +62,4 @@ class MarkUp(BidsForecast):
         -------
         Offer
         """
-        wish = self.wish(view)
-        price = view.rules.clip(wish)
-        method = f"LMP x {1.0 + self.margin:g} + network + levy"
-        cut = int((np.abs(price - wish) > 1e-5).sum())
-        if cut:
-            method += f", clipped into the rules at {cut} of {len(wish)} steps"
-        tariff = view.rules.tariff(price)
-        return Offer("mark-up", self.information, tariff, promise(view, tariff), method=method)
+        return offer_wish(self, view, self.wish(view), f"LMP x {1.0 + self.margin:g} + network + levy")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
-from aggregator.bilevel import SingleLevelModel, count_binaries
+from aggregator.bilevel import SingleLevel, SingleLevelModel, count_binaries
 from aggregator.bound import DecoupledBound, decoupled_bound
-from aggregator.leader import BidsForecast, LeaderError, Offer, TariffRules, View, check_information
+from aggregator.leader import Bids, LeaderError, Offer, TariffRules, View
+from aggregator.leaders.wishes import familiar
 from aggregator.portfolio import BestResponse
-from aggregator.promise import promise
+from aggregator.promise import promise, seal
 from aggregator.prosumers import Array
 from aggregator.rules import PriceSet
 from retail.tariff import Tariff
@@ -21,7 +23,7 @@ MOST_BINARIES = 600
 
 
 @dataclass(frozen=True)
-class Stackelberg(BidsForecast):
+class Stackelberg(Bids):
     """Price from the decoupled bound, and from the exact single-level MILP where that is small.
 
     Parameters
@@ -45,14 +47,16 @@ class Stackelberg(BidsForecast):
         Best responses of the bound.
     tolerance : float
         Relative gap at which the bound stops.
-    information : str
-        Information set the day-ahead bid rests on.
+    information, bid, risk, block_hours, shift
+        See ``Bids``.
 
     Raises
     ------
     LeaderError
         If a parameter is outside its range; all mistakes at once.
     """
+
+    name: ClassVar[str] = "stackelberg"
 
     average_cap: float | None = None
     ceiling: float | None = None
@@ -63,10 +67,8 @@ class Stackelberg(BidsForecast):
     node_limit: int = 500
     cuts: int = 60
     tolerance: float = 1e-4
-    information: str = "forecast"
 
     def __post_init__(self) -> None:
-        check_information("stackelberg", self.information)
         mistakes = [] if self.method in METHODS else [f"method is {self.method!r}; give one of {', '.join(METHODS)}."]
         for name, least in (
             ("scenarios", 1),
@@ -83,8 +85,7 @@ class Stackelberg(BidsForecast):
             value = getattr(self, name)
             if value is not None and not np.isfinite(value):
                 mistakes.append(f"{name} is {value!r}; give $/kWh or leave it out.")
-        if mistakes:
-            raise LeaderError("Leader 'stackelberg' cannot be used. " + " ".join(mistakes))
+        self.check(mistakes)
 
     def rules(self, rules: TariffRules) -> TariffRules:
         """The rules with this leader's own cap and ceiling.
@@ -115,8 +116,7 @@ class Stackelberg(BidsForecast):
         """
         rules = self.rules(view.rules)
         prices = rules.price_set()
-        days = np.unique(np.linspace(0, view.portfolio.days - 1, min(self.scenarios, view.portfolio.days)).round())
-        scene = replace(view, rules=rules).over(days.astype(np.intp))
+        scene = replace(view, rules=rules).thinned(self.scenarios)
         own = BestResponse(scene.portfolio)
         bent = scene.portfolio.change(wear_quadratic=np.maximum(scene.portfolio.wear_quadratic, self.regularisation))
         changed = bool((bent.wear_quadratic != scene.portfolio.wear_quadratic)[bent.has_battery].any())
@@ -126,13 +126,14 @@ class Stackelberg(BidsForecast):
         certificate = self._bound(own, scene, prices) if changed else found
         candidates = {"decoupled bound": found.price, "best price tried for the bound": found.best_price}
         candidates |= {"certificate's best price": certificate.best_price} if changed else {}
-        candidates |= _familiar(scene, view.last)
-        exact, limit, note = self._exact(picture, scene, prices, found)
-        candidates |= exact
+        candidates |= familiar(scene)
+        exact, note = self._exact(picture, scene, prices, found)
+        candidates |= {} if exact is None else {"exact model": exact.price}
         bound = certificate.value if certificate.certified else None
-        if bound is not None and not changed:
-            bound = min(bound, limit)
-        return self._choose(scene, prices, candidates, bound, f"{len(days)} scenario days{note}")
+        if bound is not None and exact is not None and not changed and not exact.audit:
+            bound = min(bound, exact.bound)
+        gap = None if exact is None else (exact.bound - exact.promised) / max(abs(exact.promised), 1e-12)
+        return self._choose(scene, prices, candidates, bound, gap, f"{scene.portfolio.days} scenario days{note}")
 
     def _bound(self, followers: BestResponse, view: View, prices: PriceSet) -> DecoupledBound:
         rules = view.rules
@@ -148,13 +149,14 @@ class Stackelberg(BidsForecast):
 
     def _exact(
         self, followers: BestResponse, view: View, prices: PriceSet, found: DecoupledBound
-    ) -> tuple[dict[str, Array], float, str]:
-        """Price of the exact model if it is used, its upper bound (else infinity) and what to say about it."""
+    ) -> tuple[SingleLevel | None, str]:
+        """Result of the exact model if it is used, and what to say about it."""
         binaries = count_binaries(followers)
-        fee = followers.portfolio.pooled and followers.portfolio.fee > 0.0
-        if self.method == "bound" or (self.method == "auto" and (binaries > MOST_BINARIES or fee)):
-            why = f"; exact model left out ({binaries} binaries{', peer-to-peer fee' if fee else ''})"
-            return {}, np.inf, why if self.method == "auto" else ""
+        reasons = [f"{binaries} binaries"] if binaries > MOST_BINARIES else []
+        reasons += ["peer-to-peer fee"] * (followers.portfolio.pooled and followers.portfolio.fee > 0.0)
+        reasons += ["devices besides batteries, or a peak price"] * (not all(pool.plain for pool in followers.pools))
+        if self.method == "bound" or (self.method == "auto" and reasons):
+            return None, f"; exact model left out ({', '.join(reasons)})" if self.method == "auto" else ""
         rules = view.rules
         model = SingleLevelModel(
             followers,
@@ -168,10 +170,10 @@ class Stackelberg(BidsForecast):
         try:
             result = model.solve(start=prices.clip(found.best_price))
         except SolverError as error:
-            return {}, np.inf, f"; exact model gave no price ({error})"
+            return None, f"; exact model gave no price ({error})"
         warning = f"; {len(result.audit)} multipliers at their limits" if result.audit else ""
         note = f"; exact model: {binaries} binaries, {result.status}{warning}"
-        return {"exact model": result.price}, np.inf if result.audit else result.bound, note
+        return result, note
 
     def _choose(
         self,
@@ -179,6 +181,7 @@ class Stackelberg(BidsForecast):
         prices: PriceSet,
         candidates: dict[str, Array],
         bound: float | None,
+        mip_gap: float | None,
         note: str,
     ) -> Offer:
         best: tuple[float, str, Tariff] | None = None
@@ -190,19 +193,6 @@ class Stackelberg(BidsForecast):
         if best is None:
             raise LeaderError("No candidate price could be evaluated; check the scenario days of the view.")
         promised, name, tariff = best
-        gap = None if bound is None else (bound - promised) / max(abs(bound), 1e-12)
         uncertain = "" if bound is not None else "; no bound: negative prices would pay for wasting energy"
-        return Offer(
-            "stackelberg", self.information, tariff, promised, bound, gap, f"price of the {name}; {note}{uncertain}"
-        )
-
-
-def _familiar(view: View, last: Offer | None) -> dict[str, Array]:
-    """Prices worth comparing with: the default and cost plus (both clipped into the rules), and the last offer."""
-    rules = view.rules
-    default = view.on_scenario_days(rules.default).buy_price
-    cost = view.wholesale_price.mean(axis=0) * 1.25 + rules.network + rules.levy
-    known = {"default tariff": default if default.ndim == 1 else default.mean(axis=0), "cost plus": cost}
-    if last is not None and last.tariff.buy.ndim == 1 and last.tariff.steps == rules.steps:
-        known["last offer"] = last.tariff.buy_price
-    return known
+        method = f"price of the {name}; {note}{uncertain}"
+        return seal(view, Offer(self.name, self.information, tariff, promised, bound, None, method, mip_gap))

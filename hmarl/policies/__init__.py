@@ -5,10 +5,20 @@ from __future__ import annotations
 POLICIES: dict[str, str] = {
     "rule-based": "hmarl.policies.rule_based:RuleBased",
     "zi": "hmarl.policies.zi:ZI",
+    "dqn": "hmarl.policies.dqn:DQN",
+    "mf-q": "hmarl.policies.mf_q:MFQ",
+    "mf-ac": "hmarl.policies.mf_ac:MFAC",
     "ippo": "hmarl.policies.ppo:IPPO",
     "mappo": "hmarl.policies.ppo:MAPPO",
+    "iddpg": "hmarl.policies.iddpg:IDDPG",
+    "maddpg": "hmarl.policies.maddpg:MADDPG",
+    "matd3": "hmarl.policies.matd3:MATD3",
+    "da-maddpg": "hmarl.policies.da_maddpg:DAMADDPG",
+    "ps-maddpg": "hmarl.policies.ps_maddpg:PSMADDPG",
+    "mean-field": "hmarl.policies.mean_field:MeanField",
     "coordinated": "hmarl.policies.coordinated:Coordinated",
     "apg": "hmarl.policies.apg:APG",
+    "a3c3": "hmarl.policies.a3c3:A3C3",
     "optimal": "hmarl.policies.optimal:Optimal",
 }
 """Name -> ``module:Class`` of every follower policy."""

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group, set_rate
-from hmarl.policies.base import Rollout, Seen, Spec, Training
+from hmarl.policies.base import Rollout, Seen, Spec, Training, learned_heads
+from hmarl.policies.ranges import check_ranges
 from hmarl.scaling import Standard
+from retail.lookahead import pooled_step
 from retail.observation import Features
 from retail.state import State
 from retail.streams import torch_stream
@@ -53,13 +55,7 @@ class APG:
 
     def __post_init__(self) -> None:
         least = {"episodes": 0, "retrain_episodes": 0, "batch_days": 1}
-        wrong = [
-            f"{n} is {getattr(self, n)}; it must be at least {v}" for n, v in least.items() if getattr(self, n) < v
-        ]
-        rates = ("learning_rate", "final_learning_rate")
-        wrong += [f"{n} is {getattr(self, n)}; it must be above 0" for n in rates if not getattr(self, n) > 0]
-        if wrong:
-            raise ValueError("; ".join(wrong))
+        check_ranges(self, least=least, positive=("learning_rate", "final_learning_rate"), widths=("hidden",))
 
     def start(self, spec: Spec) -> APGLearner:
         """Start the learners.
@@ -78,17 +74,20 @@ class APG:
 
 
 class APGLearner:
-    """Live learners; prosumers without a battery have no net."""
+    """Live learners; prosumers with nothing to move have no net."""
 
     training: Training = "gradient"
     reads_features = True
 
     def __init__(self, policy: APG, spec: Spec) -> None:
-        self.policy, self.spec, self.game = policy, spec, spec.game
-        self.groups = Groups.make(spec.clusters, policy.sharing, spec.game.community.battery.has)
+        self.policy, self.spec, self.game = policy, spec, spec.retail
+        self.heads = tuple(h for h in learned_heads(spec, "truthful") if h != "curtail")
+        self.groups = Groups.make(spec.clusters, policy.sharing, spec.deciding(self.heads))
         count = self.groups.members.shape[0]
         weights = torch_stream(spec.seed, "weights")
-        self.actor = StackedMLP(count, spec.common, spec.personal, (*policy.hidden, 1), weights, last=0.01)
+        self.actor = StackedMLP(
+            count, spec.common, spec.personal, (*policy.hidden, len(self.heads)), weights, last=0.01
+        )
         self.optimizer = torch.optim.Adam(self.actor.parameters(), lr=policy.learning_rate, eps=1e-5, fused=True)
         self.standard = Standard.unscaled(spec.common, spec.personal)
         self.measured = False
@@ -105,15 +104,15 @@ class APGLearner:
 
         Returns
         -------
-        Tensor [B, N, 1] float32
-            Battery head in rating units; limit prices are truthful.
+        Tensor [B, N, A] float32
+            Battery and other devices in rating units; limit prices are truthful.
         """
         with torch.no_grad():
             return self._action(seen.features)
 
     def _action(self, features: Features) -> Tensor:
         common, personal = self.standard(features)
-        action = torch.zeros(*personal.shape[:2], 1)
+        action = torch.zeros(*personal.shape[:2], len(self.heads))
         if not len(self.groups.agents):
             return action
         chosen = self.groups.scatter(self.actor(common, self.groups.gather(personal)))
@@ -141,11 +140,11 @@ class APGLearner:
         total = torch.zeros(len(state.days), dtype=torch.float64)
         while state.step < game.community.steps:
             action = self._action(game.features(state))
-            stored, cost = game.pooled_step(state, action)
+            after, cost = pooled_step(game, state, action, self.heads)
             total = total + cost
             with torch.no_grad():
-                state, _ = game.step(state, action.detach())
-            state = replace(state, stored=stored)
+                played, _ = game.step(state, action.detach(), self.heads)
+            state = replace(after, last_wh=played.last_wh, last_cash=played.last_cash)
         loss = total.mean()
         self.optimizer.zero_grad()
         if loss.requires_grad:
@@ -161,7 +160,7 @@ class APGLearner:
             while state.step < self.game.community.steps:
                 features = self.game.features(state)
                 shown.append(features)
-                state, _ = self.game.step(state, self._action(features))
+                state, _ = self.game.step(state, self._action(features), self.heads)
         common, personal = (torch.cat(part) for part in zip(*shown, strict=True))
         self.standard, self.measured = Standard.of(common, personal[:, self.groups.agents].flatten(0, 1)), True
 

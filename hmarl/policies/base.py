@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from retail.game import Game
+from retail.heads import BLOCK_HEADS
 from retail.observation import Features
 from retail.state import State
 
 Training = Literal["none", "tune", "on-policy", "gradient"]
+
+
+class Misfit(ValueError):
+    """A policy that cannot play what it is started for; the message says why and what to choose instead."""
 
 
 @dataclass(frozen=True)
@@ -22,32 +27,89 @@ class Spec:
 
     Attributes
     ----------
-    game : Game
-        The game it will play.
+    agents : int
+        Number of prosumers N.
+    common, personal : int
+        Numbers of features: the same for all agents (C), and of each agent (P).
+    heads : tuple of str
+        Names of everything an agent may decide, each in [-1, 1]; a learner takes some or all of them.
+    controls : Tensor [N, heads] bool
+        Whether a head moves anything for an agent.
     clusters : Tensor [N] int64
-        Label of each prosumer; prosumers of one label may share a net.
+        Label of each agent; agents of one label may share a net.
+    steps : int
+        Steps of an episode T.
     seed : int
         Seed of the run; a learner draws from its own named streams.
+    game : Game or None
+        The retail game, for rules and planners; None in any other environment (``hmarl.arena``).
+    neighbours : Tensor [N, K] int64 or None
+        Whose actions a mean field averages for each agent; all others when None.
     """
 
-    game: Game
+    agents: int
+    common: int
+    personal: int
+    heads: tuple[str, ...]
+    controls: Tensor
     clusters: Tensor
+    steps: int
     seed: int
+    game: Game | None = None
+    neighbours: Tensor | None = None
+
+    @classmethod
+    def of(cls, game: Game, clusters: Tensor, seed: int) -> Spec:
+        """Describe a retail game.
+
+        Parameters
+        ----------
+        game : Game
+            The game that will be played.
+        clusters : Tensor [N] int64
+            Labels.
+        seed : int
+            Seed of the run.
+
+        Returns
+        -------
+        Spec
+            Heads and features of the game; kWh and $ stay in the game.
+        """
+        c, common = game.community, len(game.observer.common_names)
+        return cls(
+            agents=c.prosumers,
+            common=common,
+            personal=len(game.observation_names) - common,
+            heads=game.heads,
+            controls=game.controls(game.heads),
+            clusters=clusters,
+            steps=c.steps,
+            seed=seed,
+            game=game,
+        )
 
     @property
-    def agents(self) -> int:
-        """Number of prosumers N."""
-        return self.game.community.prosumers
+    def retail(self) -> Game:
+        """The retail game; raises ``Misfit`` where there is none."""
+        if self.game is None:
+            raise Misfit("This policy reads kWh and tariffs and plays the retail game only; choose a learner.")
+        return self.game
 
-    @property
-    def common(self) -> int:
-        """Number of features that are the same for all prosumers, C."""
-        return len(self.game.observer.common_names)
+    def deciding(self, heads: tuple[str, ...]) -> Tensor:
+        """Agents for which at least one of the heads moves something.
 
-    @property
-    def personal(self) -> int:
-        """Number of features of each prosumer, P."""
-        return len(self.game.observation_names) - self.common
+        Parameters
+        ----------
+        heads : tuple of str
+            Of a learner, each in ``Spec.heads``.
+
+        Returns
+        -------
+        Tensor [N] bool
+            Only these need a net.
+        """
+        return self.controls[:, [self.heads.index(h) for h in heads]].any(1)
 
 
 @dataclass(frozen=True)
@@ -59,13 +121,27 @@ class Seen:
     features : Features
         Observations, common [B, C] and personal [B, N, P]; ``features.flat`` is [B, N, C + P]. Empty for policies that
         declare ``reads_features = False``.
-    state : State
+    whole : State or None
         The state itself, in kWh and ticks: for rules and planners, which read what belongs to their own home and what
-        is public.
+        is public. None outside the retail game.
+    step : int
+        Step of the episode, 0 at its start: learners that remember within an episode begin anew there.
+    public : Tensor [B, Z] float32
+        What was published of the step before (``hmarl.public``), zeros at the start of an episode; empty for learners
+        without ``reads_public``.
     """
 
     features: Features
-    state: State
+    whole: State | None
+    step: int = 0
+    public: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    @property
+    def state(self) -> State:
+        """The state of the retail game; raises ``Misfit`` where there is none."""
+        if self.whole is None:
+            raise Misfit("There is no retail state here; this policy plays the retail game only.")
+        return self.whole
 
 
 @dataclass(frozen=True)
@@ -82,12 +158,18 @@ class Rollout:
         $, larger is better.
     terminated : bool
         Whether the last step ended the task (else it is cut and its value is bootstrapped).
+    public : Tensor [T, B, Z] float32
+        What was published of each step (``hmarl.public``); no width for learners without ``reads_public``.
+    position : Tensor [T, B, N] float32
+        Net load at the meter in mean home sizes, + = import, and 0 outside the retail game; as ``public``.
     """
 
     features: Features
     action: Tensor
     reward: Tensor
     terminated: bool
+    public: Tensor = field(default_factory=lambda: torch.empty(0))
+    position: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 class Learner(Protocol):
@@ -98,6 +180,8 @@ class Learner(Protocol):
     rollouts. ``gradient``: descends through the game."""
     reads_features: bool
     """Whether ``act`` needs ``Seen.features``."""
+    heads: tuple[str, ...]
+    """Names of the columns of its actions, of those in ``Spec.heads``."""
 
     def act(self, seen: Seen, explore: bool) -> Tensor:
         """Choose actions.
@@ -112,7 +196,7 @@ class Learner(Protocol):
         Returns
         -------
         Tensor [B, N, A]
-            Battery head (rating units), then optionally the price head in [-1, 1].
+            One column for each of ``heads``, in [-1, 1].
         """
         ...
 
@@ -200,7 +284,12 @@ class Descending(Learner, Protocol):
 
 
 class Policy(Protocol):
-    """A frozen dataclass of hyper-parameters."""
+    """A frozen dataclass of hyper-parameters.
+
+    A policy whose agents read what is private to others when they act (pooled planners, messages within a step) says so
+    by a class attribute ``private: ClassVar[bool] = False``; for all others ``hmarl.contracts.check_policy`` holds them
+    to acting on their own and on public information.
+    """
 
     def start(self, spec: Spec) -> Learner:
         """Start a learner.
@@ -223,6 +312,7 @@ class Stateless:
 
     training: Training = "none"
     reads_features = False
+    heads: tuple[str, ...] = ("battery",)
 
     def learn(self, rollout: Rollout, progress: float) -> Mapping[str, float]:
         """Learn nothing; rollout rewards ($) are ignored."""
@@ -234,6 +324,41 @@ class Stateless:
 
     def load(self, state: dict[str, Any]) -> None:
         """Nothing to restore."""
+
+
+Price = Literal["truthful", "learned"]
+Blocks = Literal["usual", "learned"]
+
+
+def learned_heads(spec: Spec, price: Price, blocks: Blocks = "usual") -> tuple[str, ...]:
+    """Heads that a learner decides; the others follow the game's own rule.
+
+    Parameters
+    ----------
+    spec : Spec
+        Heads of the environment.
+    price : str
+        ``truthful``: limit prices are left to the game; ``learned``.
+    blocks : str
+        ``usual``: what a home offers of its store under contingent dispatch is left to the game; ``learned``.
+
+    Returns
+    -------
+    tuple of str
+        In the order of ``spec.heads``.
+
+    Raises
+    ------
+    Misfit
+        If prices are to be learned from a reward that does not depend on them.
+    """
+    if price == "learned" and spec.game is not None and spec.game.reward == "difference":
+        raise Misfit(
+            "followers.price is 'learned', but game.reward 'difference' does not depend on limit prices; choose "
+            "reward own or community, or price truthful."
+        )
+    left = {"price"} if price == "truthful" else set()
+    return tuple(h for h in spec.heads if h not in left | (set(BLOCK_HEADS) if blocks == "usual" else set()))
 
 
 def portfolio_clusters(game: Game) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ class Coordinated(RuleBased):
     Source: own; the honest opponent of every coordinating learner.
     """
 
+    private: ClassVar[bool] = False
     keep: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5)
     level: tuple[float, ...] = (0.0, 0.5, 0.75, 0.875, 1.0)
     room: tuple[float, ...] = (0.0, 0.5, 1.0)
@@ -49,7 +51,7 @@ class PooledTrader(RuleTrader):
 
     def _follow(self, state: State, expected: Tensor, dearer: Tensor, keep: Tensor) -> Tensor:
         battery, hours = self.game.community.battery, self.game.community.step_hours
-        net = self.game.fixed(state).sum(-1, keepdim=True)
+        net = self.game.base(state).sum(-1, keepdim=True)
         need = torch.einsum("bs,bs->b", dearer, expected.sum(-1).clamp(min=0)).unsqueeze(-1)
         stock = (state.stored - battery.store_min).clamp(min=0)
         usable = (stock * battery.eta_discharge).sum(-1, keepdim=True)

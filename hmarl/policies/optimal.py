@@ -43,7 +43,7 @@ class Planner(Stateless):
     """Live planners; the plan of a day and tariff is made once and kept."""
 
     def __init__(self, spec: Spec) -> None:
-        self.game = spec.game
+        self.game = spec.retail
         self.plans: dict[tuple[int, bytes, bytes], Tensor] = {}
         self.begins: list[bytes] = []
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group, set_rate
-from hmarl.policies.base import Rollout, Seen, Spec, Training
+from hmarl.policies.base import Blocks, Price, Rollout, Seen, Spec, Training, learned_heads
+from hmarl.policies.ranges import check_ranges
 from hmarl.scaling import Standard
 from retail.observation import Features
 from retail.streams import torch_stream
@@ -52,7 +53,9 @@ class IPPO:
     sharing : str
         ``all``, ``cluster`` (by portfolio) or ``agent``.
     price : str
-        ``truthful``: no price head; ``learned``: the second action.
+        ``truthful``: no price head; ``learned``.
+    blocks : str
+        Under contingent dispatch: ``usual``, each home offers its store by the game's own rule; ``learned``.
     """
 
     episodes: int = 4000
@@ -68,21 +71,17 @@ class IPPO:
     noise: float = 0.13
     hidden: tuple[int, ...] = (64, 64)
     sharing: Sharing = "cluster"
-    price: Literal["truthful", "learned"] = "truthful"
+    price: Price = "truthful"
+    blocks: Blocks = "usual"
 
     def __post_init__(self) -> None:
-        least = {"episodes": 0, "retrain_episodes": 0, "batch_days": 1, "epochs": 1, "minibatches": 1}
-        wrong = [
-            f"{n} is {getattr(self, n)}; it must be at least {v}" for n, v in least.items() if getattr(self, n) < v
-        ]
-        positive = ("learning_rate", "final_learning_rate", "clip", "noise")
-        wrong += [f"{n} is {getattr(self, n)}; it must be above 0" for n in positive if not getattr(self, n) > 0]
-        shares = [n for n in ("gamma", "gae") if not 0 <= getattr(self, n) <= 1]
-        wrong += [f"{n} is {getattr(self, n)}; it must be between 0 and 1" for n in shares]
-        if any(width < 1 for width in self.hidden):
-            wrong.append(f"hidden is {self.hidden}; every width must be at least 1")
-        if wrong:
-            raise ValueError("; ".join(wrong))
+        check_ranges(
+            self,
+            least={"episodes": 0, "retrain_episodes": 0, "batch_days": 1, "epochs": 1, "minibatches": 1},
+            positive=("learning_rate", "final_learning_rate", "clip", "noise"),
+            shares=("gamma", "gae"),
+            widths=("hidden",),
+        )
 
     def start(self, spec: Spec) -> PPOLearner:
         """Start the learners.
@@ -133,21 +132,15 @@ class PPOLearner:
 
     def __init__(self, policy: IPPO, spec: Spec, pooled: bool) -> None:
         self.policy, self.spec, self.pooled = policy, spec, pooled
-        self.heads = 1 if policy.price == "truthful" else 2
-        if self.heads > 1 and spec.game.reward == "difference":
-            raise ValueError(
-                "followers.price is 'learned', but game.reward 'difference' does not depend on limit prices; choose "
-                "reward own or community, or price truthful."
-            )
-        battery = spec.game.community.battery.has
-        chosen = battery if self.heads == 1 else torch.ones_like(battery)
-        self.groups = Groups.make(spec.clusters, policy.sharing, chosen)
+        self.heads = learned_heads(spec, policy.price, policy.blocks)
+        width = len(self.heads)
+        self.groups = Groups.make(spec.clusters, policy.sharing, spec.deciding(self.heads))
         count, weights = self.groups.members.shape[0], torch_stream(spec.seed, "weights")
-        self.actor = StackedMLP(count, spec.common, spec.personal, (*policy.hidden, self.heads), weights, last=0.01)
+        self.actor = StackedMLP(count, spec.common, spec.personal, (*policy.hidden, width), weights, last=0.01)
         # The pooled mean of what is personal is common to all: it joins the critic's common input.
         central = spec.common + (spec.personal if pooled else 0)
         self.critic = StackedMLP(count, central, spec.personal, (*policy.hidden, 1), weights)
-        spread = torch.log(torch.tensor([policy.noise, 0.5][: self.heads]))
+        spread = torch.log(torch.tensor([0.5 if h == "price" else policy.noise for h in self.heads]))
         self.log_std = torch.nn.Parameter(spread.repeat(count, 1, 1, 1))
         self.parameters = [*self.actor.parameters(), *self.critic.parameters(), self.log_std]
         # Fused Adam is the same arithmetic with less overhead for many small tensors.
@@ -169,10 +162,10 @@ class PPOLearner:
         Returns
         -------
         Tensor [B, N, A] float32
-            Battery head in rating units (zero without a battery), price head if learned.
+            One column for each of ``heads``; zero for those with nothing to decide.
         """
         batch, agents, _ = seen.features.personal.shape
-        action = torch.zeros(batch, agents, self.heads)
+        action = torch.zeros(batch, agents, len(self.heads))
         if not len(self.groups.agents):
             return action
         with torch.no_grad():

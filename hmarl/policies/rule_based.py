@@ -82,9 +82,10 @@ class RuleTrader:
 
     training: Training = "tune"
     reads_features = False
+    heads: tuple[str, ...] = ("battery",)
 
     def __init__(self, policy: RuleBased, spec: Spec) -> None:
-        self.policy, self.game = policy, spec.game
+        self.policy, self.game = policy, spec.retail
         # Without a grid charge the room does not matter: one candidate stands for all.
         every = product(policy.keep, policy.level, policy.room, policy.power)
         self.candidates = [c for c in every if c[1] > 0 or c[2] == policy.room[0]]
@@ -125,7 +126,7 @@ class RuleTrader:
     def _follow(self, state: State, expected: Tensor, dearer: Tensor, keep: Tensor) -> Tensor:
         """Store change of an ordinary hour, [B, N] kWh: store surplus, cover need down to the reserve."""
         battery = self.game.community.battery
-        wish = self_consumption(self.game.fixed(state), battery)
+        wish = self_consumption(self.game.base(state), battery)
         need = torch.einsum("bs,bsn->bn", dearer, expected.clamp(min=0))
         reserve = battery.store_min + keep * need / battery.eta_discharge
         spare = (state.stored - reserve).clamp(min=0)

@@ -40,9 +40,11 @@ class ZI:
 class ZITrader(Stateless):
     """Live zero-intelligence traders; a day's prices are drawn once, so they do not depend on the batch."""
 
+    heads: tuple[str, ...] = ("battery", "price")
+
     def __init__(self, spec: Spec) -> None:
-        c = spec.game.community
-        self.game = spec.game
+        c = spec.retail.community
+        self.game = spec.retail
         draws = stream(spec.seed, "zi").uniform(-1, 1, (c.days, c.steps, c.prosumers))
         self.price = torch.from_numpy(draws)
 
@@ -62,6 +64,6 @@ class ZITrader(Stateless):
             Battery head, price head in [-1, 1].
         """
         state = seen.state
-        wish = self_consumption(self.game.fixed(state), self.game.community.battery)
+        wish = self_consumption(self.game.base(state), self.game.community.battery)
         battery = self.game.action_for(state, wish)
         return torch.stack([battery, self.price[state.days, state.step]], -1)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from retail.data import DataError, Profiles, Window
 from retail.data.standard_load import standard_load
+from retail.data.thermal_demand import thermal_demand
 from retail.data.weather import autocorrelated, clear_sky, cloud_factor
 from retail.streams import stream
 
@@ -35,6 +36,8 @@ class Synthetic:
         Mean size of a PV system; single systems lie between 0.5 and 1.5 of it.
     latitude, longitude : float degrees
         Where the sun shines.
+    thermal : bool
+        Whether homes have demand for heat and cold (degree hours of a made-up temperature, and hot water).
     """
 
     prosumers: int = 20
@@ -43,6 +46,7 @@ class Synthetic:
     pv_kwp: float = 4.0
     latitude: float = -33.87
     longitude: float = 151.21
+    thermal: bool = False
 
     def __post_init__(self) -> None:
         rules = (
@@ -87,7 +91,11 @@ class Synthetic:
         pv = np.minimum(sun * clouds * 0.85, 1.0) * kwp * window.step_minutes / 60
         load = standard_load(window, "h0_dyn", shift, south=self.latitude < 0) * noise * annual
         names = tuple(f"home {i + 1:0{len(str(self.prosumers))}d}" for i in range(self.prosumers))
-        return Profiles(names, np.round(load, 3), np.round(pv, 3), kwp)
+        south = self.latitude < 0
+        heat, cold = (
+            thermal_demand(window, stream(seed, "temperature"), self.prosumers, south) if self.thermal else (None, None)
+        )
+        return Profiles(names, np.round(load, 3), np.round(pv, 3), kwp, heat=heat, cold=cold)
 
 
 def evenly(count: int, share: float) -> NDArray[np.bool_]:

@@ -99,8 +99,8 @@ def test_a_planted_fault_is_found():
     with pytest.raises(LedgerError, match="step 1"):
         replace(ledger, nano=moved).check()
     nano = ledger.nano.copy()
-    nano[3, -6] += 7
-    nano[3, -5] -= 7
+    nano[3, ledger.accounts.index("aggregator")] += 7
+    nano[3, ledger.accounts.index("network")] -= 7
     with pytest.raises(LedgerError, match="aggregator"):
         replace(ledger, nano=nano).check()
 
@@ -147,3 +147,26 @@ def test_mistakes_are_named(change, word):
 def test_an_unknown_account_is_named():
     with pytest.raises(LedgerError, match="no account 'bank'"):
         settle(**retail(np.random.default_rng(6))).total("bank")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_prices_take_from_the_aggregator_what_the_operator_gets(seed):
+    rng = np.random.default_rng(seed)
+    inputs, meter = retail(rng), Meter(2000, 0.5)
+    metered = meter.to_mw(inputs["grid_kwh"].sum(axis=1))
+    plan = metered + rng.normal(0, 3, 4)
+    market = {"meter": meter, "bus": "B", "day_ahead": clearing(plan), "bid": plan, "real_time": clearing(metered)}
+    one = settle(**inputs, **market, unit_bus=UNIT_BUS)
+    both = settle(**inputs, **market, unit_bus=UNIT_BUS, two_price=True)
+    first, second = clearing(plan).price("B"), clearing(metered).price("B")
+    settled_at = np.where(metered > plan, np.maximum(first, second), np.minimum(first, second))
+    extra = (settled_at - second) * (metered - plan) * 0.5
+    assert one.total("imbalance") == 0.0
+    assert both.total("imbalance") == pytest.approx(-extra.sum(), abs=1e-8)
+    assert one.profit - both.profit == pytest.approx(extra / 2000, abs=1e-8)
+    assert (both.nano.sum(axis=1) == 0).all()
+    assert (extra >= 0).all()
+    exact = settle(
+        **inputs, **{**market, "bid": metered, "day_ahead": clearing(metered)}, unit_bus=UNIT_BUS, two_price=True
+    )
+    assert exact.total("imbalance") == 0.0

@@ -3,6 +3,7 @@
 import sys
 import types
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -86,3 +87,29 @@ def text(toys):
 @pytest.fixture
 def head(toys):
     return HEAD
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """Folder of a finished real study: 2 arms, 2 seeds, 7 held-out days, DC-OPF on five buses."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    try:
+        import finished
+    finally:
+        sys.path.pop(0)
+    return finished.run(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def command(capsys, monkeypatch):
+    """The command line in this process: (exit code, stdout, stderr)."""
+    from hmarl import cli
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["hmarl", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return end.value.code, said.out, said.err
+
+    return call

@@ -49,7 +49,7 @@ def test_every_step_of_every_account_sums_to_zero():
         for it in Coordinator(world(arm)):
             ledger = it.settled.ledger
             assert int(np.abs(ledger.nano.sum(axis=1)).max()) == 0
-            assert len(ledger.accounts) == 5 + 6
+            assert len(ledger.accounts) == 5 + 7
             o = it.settled.played.outcome
             paid = (ledger.paid / 1e9).reshape(o.bill.shape)
             torch.testing.assert_close(torch.from_numpy(paid), o.bill + o.shortfall, rtol=0, atol=1e-8)

@@ -18,6 +18,7 @@ from hmarl.policies.rule_based import RuleBased
 from hmarl.policies.zi import ZI
 from hmarl.training import Ground, TrainingError, collect, train
 from retail import Battery, Community, Game, Tariff, auction
+from retail.lookahead import pooled_step
 from retail.streams import stream, torch_stream
 
 PRICES = Tariff.make(energy=np.array([0.04] * 7 + [0.11] * 10 + [0.33] * 4 + [0.11] * 3), network=0.11, sell=0.04)
@@ -42,7 +43,7 @@ def ground(game):
 
 
 def spec(game, seed=0):
-    return Spec(game, portfolio_clusters(game), seed)
+    return Spec.of(game, portfolio_clusters(game), seed)
 
 
 HELD_OUT = torch.arange(9, 12)
@@ -102,9 +103,9 @@ def test_looking_ahead_and_stepping_agree():
         generator = torch.Generator().manual_seed(0)
         while state.step < 24:
             action = torch.randn(3, 6, 1, generator=generator)
-            stored, cost = game.pooled_step(state, action)
+            after, cost = pooled_step(game, state, action, ("battery",))
             state, o = game.step(state, action)
-            torch.testing.assert_close(stored, state.stored)
+            torch.testing.assert_close(after.stored, state.stored)
             torch.testing.assert_close(cost, o.cost.sum(-1), rtol=0, atol=6 * 0.0005 * 0.44)
 
 

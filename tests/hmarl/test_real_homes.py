@@ -72,7 +72,7 @@ def test_random_prices_stay_between_the_bounds(homes, tariff):
 
     bare = replace(homes.battery, store_max=homes.battery.store_min, start=homes.battery.store_min)
     game = Game(homes.with_battery(bare), auction("da"))
-    learner = ZI().start(Spec(game, portfolio_clusters(game), 0))
+    learner = ZI().start(Spec.of(game, portfolio_clusters(game), 0))
     cost = float(play(game, learner, DAYS, tariff, arrivals(game, 0)).cost.mean())
     assert 19.075 < cost < 20.773
 
@@ -85,7 +85,7 @@ def test_yardsticks_on_held_out_days(homes, tariff):
     clusters = portfolio_clusters(game)
     rule = tuned_rule(Ground(game, TRAINING, arrival), clusters, tariff, 0)
     lone_rule = tuned_rule(Ground(alone, TRAINING, arrival), clusters, tariff, 0)
-    planner = Optimal().start(Spec(game, clusters, 0))
+    planner = Optimal().start(Spec.of(game, clusters, 0))
 
     def cost(g, learner):
         return float(play(g, learner, HELD_OUT, tariff, arrival).cost.mean())
@@ -112,7 +112,7 @@ def test_contingent_dispatch_coordinates_without_learning(homes, tariff, rule_na
     posted = replace(game, dispatch="contingent")
     arrival, clusters = arrivals(game, 0), portfolio_clusters(game)
     rule = tuned_rule(Ground(game, TRAINING, arrival), clusters, tariff, 0)
-    same = RuleBased().start(Spec(posted, clusters, 0))
+    same = RuleBased().start(Spec.of(posted, clusters, 0))
     same.load(rule.state())
     committed, contingent = (
         float(play(g, r, HELD_OUT, tariff, arrival).cost.mean()) for g, r in ((game, rule), (posted, same))

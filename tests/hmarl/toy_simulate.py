@@ -49,3 +49,8 @@ def dies_on_one_seed(arm, seed, data, report):
 def sleeps(arm, seed, data, report):
     report("sleeping", 0.1)
     time.sleep(60)
+
+
+def slowly(arm, seed, data, report):
+    time.sleep(0.4)
+    return simulate(arm, seed, data, report)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retail import AUCTIONS, Battery, Community, Game, Tariff, auction
+from retail.battery_head import intended
 from retail.community import CommunityError
 from retail.game import GameError
 
@@ -145,7 +146,8 @@ def test_intended_and_action_for_are_inverse():
     game = Game(community(1), auction("da"))
     state = game.reset(torch.tensor([0, 1]), tariff(24))
     wish = torch.randn(2, 5, generator=torch.Generator().manual_seed(1)).double()
-    back = game.intended(state, game.action_for(state, wish).unsqueeze(-1))
+    battery, hours = game.community.battery, game.community.step_hours
+    back = intended(game.action_for(state, wish), game.base(state), battery, hours, game.action)
     has = game.community.battery.has
     torch.testing.assert_close(back[:, has], wish[:, has])
 

@@ -1,0 +1,177 @@
+"""Best responses of very many linear followers with one store each: an exact dynamic programme on arrays.
+
+The cheapest cost W_t(s) of arriving at the stored energy s is convex and piecewise linear. One step adds four pieces
+(discharge to export, discharge to offset load, charge from surplus, charge from the grid); the new W is the infimal
+convolution, which merges sorted slopes, cut off at the limits of the store. All slopes of the day are known before it
+begins, so they are sorted once; a step then moves the breakpoints x (store level where slope j begins), one cumulative
+sum and one clip for all followers. Going back, the slope at the level reached tells how much of each piece was used.
+
+References
+----------
+Rockafellar, "Convex Analysis", section 16 (infimal convolution); the store as a chain of convolutions is folklore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aggregator.pools import Pool
+from aggregator.prosumers import Array
+
+CHUNK = 256  # followers at a time: their breakpoints of a day stay in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Fleet:
+    """B day problems, each one meter with at most one linear store.
+
+    Attributes
+    ----------
+    fixed : array [B, T] kWh per step
+    low, high, start, charge, discharge, into, out, wear : array [B]
+        Store limits, start (kWh), largest gain and loss (kWh per step, store-side), efficiencies, linear wear ($/kWh).
+    end_value : array [B] $/kWh or None
+        Value of stored energy at a free end; None = the store ends where it began.
+    """
+
+    fixed: Array
+    low: Array
+    high: Array
+    start: Array
+    charge: Array
+    discharge: Array
+    into: Array
+    out: Array
+    wear: Array
+    end_value: Array | None
+
+    @classmethod
+    def of(cls, pools: Sequence[Pool]) -> Fleet | None:
+        """The fleet of some pools, or None where one has two meters, two stores or quadratic wear.
+
+        Parameters
+        ----------
+        pools : sequence of Pool
+
+        Returns
+        -------
+        Fleet or None
+            Problems ordered by pool, then day.
+        """
+        if any(
+            len(pool.groups) > 1 or pool.fixed_kwh.shape[1] > 1 or any(one.wear_quadratic > 0.0 for one in pool.groups)
+            for pool in pools
+        ):
+            return None
+        days = len(pools[0].fixed_kwh)
+
+        def column(name: str, idle: float) -> Array:
+            return np.repeat([float(getattr(p.groups[0], name)) if p.groups else idle for p in pools], days)
+
+        return cls(
+            fixed=np.concatenate([pool.fixed_kwh[:, 0] for pool in pools]),
+            low=column("store_min", 0.0),
+            high=column("store_max", 0.0),
+            start=column("start", 0.0),
+            charge=column("charge", 0.0),
+            discharge=column("discharge", 0.0),
+            into=column("eta_charge", 1.0),
+            out=column("eta_discharge", 1.0),
+            wear=column("wear_linear", 0.0),
+            end_value=column("end_value", 0.0) if pools[0].storage_end == "value" else None,
+        )
+
+    def applies(self, sell: Array) -> bool:
+        """Whether the cost of a step is convex: wasting a kWh never pays at the lowest price.
+
+        Parameters
+        ----------
+        sell : array [..., T] $/kWh
+            Lowest value of energy.
+
+        Returns
+        -------
+        bool
+            Where not, the linear program gains and loses energy in one step, which one direction a step cannot.
+        """
+        return bool((2.0 * self.wear + (1.0 / self.into - self.out) * float(sell.min()) >= 0.0).all())
+
+    def respond(self, buy: Array, sell: Array) -> Array:
+        """Change of the stored energy that costs least.
+
+        Parameters
+        ----------
+        buy, sell : array [D, T] $/kWh
+            ``buy >= sell``; D divides B and runs fastest.
+
+        Returns
+        -------
+        array [B, T] kWh per step
+            Store-side, + = charge.
+        """
+        count = len(self.fixed)
+        change = np.empty_like(self.fixed)
+        day = np.arange(count) % len(buy)
+        slope_of, kinds = _slopes(self, buy, sell, day)
+        for begin in range(0, count, CHUNK):
+            part = slice(begin, begin + CHUNK)
+            change[part] = self._chunk(part, *_ranked(slope_of[kinds[part]]))
+        return change
+
+    def _widths(self, part: slice) -> Array:
+        """Width of the four pieces of each step, array [T, 4, b] kWh."""
+        fixed = self.fixed[part].T
+        offset = np.minimum(np.maximum(fixed, 0.0) / self.out[part], self.discharge[part])
+        surplus = np.minimum(np.maximum(-fixed, 0.0) * self.into[part], self.charge[part])
+        return np.stack([self.discharge[part] - offset, offset, surplus, self.charge[part] - surplus], axis=1)
+
+    def _chunk(self, part: slice, rank: np.ndarray, sorted_slopes: Array) -> Array:
+        widths = self._widths(part)
+        steps, _, count = widths.shape
+        low, high, start, down = self.low[part], self.high[part], self.start[part], self.discharge[part]
+        column = np.arange(count)
+        at = np.tile(start, (4 * steps + 1, 1))
+        before = np.empty((steps, 4 * steps + 1, count))  # breakpoints of each step before the store's limits
+        for t in range(steps):
+            added = np.zeros((4 * steps + 1, count))
+            added[rank[t] + 1, column] = widths[t]
+            added[0] = -down
+            np.cumsum(added, axis=0, out=added)
+            np.add(at, added, out=before[t])
+            np.clip(before[t], low, high, out=at)
+        level = start
+        if self.end_value is not None:
+            level = at[(sorted_slopes < self.end_value[part]).sum(axis=0), column]
+        change = np.empty((count, steps))
+        for t in range(steps - 1, -1, -1):
+            slot = np.minimum((before[t, 1:] < level).sum(axis=0), 4 * steps - 1)
+            used = np.where(rank[t] < slot, widths[t], 0.0)
+            partial = np.clip(level - before[t, slot, column], 0.0, widths[t])
+            used = np.where(rank[t] == slot, partial, used).sum(axis=0)
+            earlier = np.clip(level - (used - down), low, high) if t else start
+            change[:, t] = level - earlier
+            level = earlier
+        return change
+
+
+def _slopes(fleet: Fleet, buy: Array, sell: Array, day: np.ndarray) -> tuple[Array, np.ndarray]:
+    """Slopes [K, T, 4] of each kind of follower (efficiencies, wear, day) and the kind [B] of each."""
+    features = np.stack([fleet.into, fleet.out, fleet.wear, day], axis=1)
+    kinds, which = np.unique(features, axis=0, return_inverse=True)
+    into, out, wear = (kinds[:, k, None] for k in range(3))
+    p, q = buy[kinds[:, 3].astype(int)], sell[kinds[:, 3].astype(int)]
+    slopes = np.stack([out * q - wear, out * p - wear, q / into + wear, p / into + wear], axis=2)
+    return slopes, which.reshape(-1)
+
+
+def _ranked(slopes: Array) -> tuple[np.ndarray, Array]:
+    """Rank of every piece among all of the day, array [T, 4, b], and the slopes in order, array [4 T, b]."""
+    count, steps, _ = slopes.shape
+    flat = slopes.reshape(count, -1).T
+    order = np.argsort(flat, axis=0, kind="stable")
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(4 * steps)[:, None], axis=0)
+    return rank.reshape(steps, 4, count), np.take_along_axis(flat, order, axis=0)

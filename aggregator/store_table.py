@@ -1,0 +1,113 @@
+"""Stores of several pools of one shape as arrays for the interior point method: batteries first, then reservoirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from aggregator.pools import Pool
+from aggregator.prosumers import Array
+
+
+@dataclass(frozen=True)
+class StoreTable:
+    """Numbers of all stores, B = pools x days rows (days running fastest), G stores, P ports, T steps.
+
+    Attributes
+    ----------
+    meter_of : array of int [G]
+        Balance of each store.
+    sign : array [G, P]
+        + 1 fills, - 1 empties.
+    keep : array [G, 1]
+        Share of the content that is still there after a step.
+    meter, limit, cost, curve : array [B, G, P, 1 or T]
+        Draw at the meter per kWh, largest flow (kWh per step), linear ($/kWh) and quadratic ($/kWh²) cost of a port.
+    low, high : array [B, G, T] kWh
+        Limits of the content after each step; equal at the end of a day that must end where it began.
+    drain : array [B, G, T] kWh
+        What leaves the store for its purpose.
+    start : array [B, G] kWh
+    end_cost : array [B, G, T] $/kWh
+        Of the content, nonzero in the last step only.
+    """
+
+    meter_of: Array
+    sign: Array
+    keep: Array
+    meter: Array
+    limit: Array
+    cost: Array
+    curve: Array
+    low: Array
+    high: Array
+    drain: Array
+    start: Array
+    end_cost: Array
+
+
+def store_table(pools: Sequence[Pool]) -> StoreTable:
+    """Lay out the stores of pools of one shape.
+
+    Parameters
+    ----------
+    pools : sequence of Pool
+        The same stores behind the same meters, with numbers of their own.
+
+    Returns
+    -------
+    StoreTable
+    """
+    one = pools[0]
+    days, _, steps = one.fixed_kwh.shape
+    batteries, reservoirs = len(one.groups), len(one.reservoirs)
+    count = max([2] * bool(batteries) + [len(r.ports) for r in one.reservoirs], default=2)
+    rows, groups = len(pools) * days, batteries + reservoirs
+    # Without reservoirs nothing at a port depends on the step, and small arrays are fast arrays.
+    ports = (rows, groups, count, steps if reservoirs else 1)
+    found = {name: np.zeros(ports) for name in ("meter", "limit", "cost", "curve")}
+    sign, keep = np.ones((groups, count)), np.ones((groups, 1))
+    sign[:batteries, 1] = -1.0
+    low, high, drain = (np.zeros((rows, groups, steps)) for _ in range(3))
+    start, end_cost = np.zeros((rows, groups)), np.zeros((rows, groups, steps))
+
+    def column(name: str) -> Array:
+        each = np.array([[getattr(group, name) for group in pool.groups] for pool in pools], dtype=np.float64)
+        return np.repeat(each.reshape(len(pools), batteries), days, axis=0)
+
+    battery = slice(0, batteries)
+    for port, side in enumerate(("charge", "discharge")):
+        found["limit"][:, battery, port] = column(side)[..., None]
+        found["cost"][:, battery, port] = column("wear_linear")[..., None]
+        found["curve"][:, battery, port] = column("wear_quadratic")[..., None]
+    found["meter"][:, battery, 0] = 1.0 / column("eta_charge")[..., None]
+    found["meter"][:, battery, 1] = -column("eta_discharge")[..., None]
+    low[:, battery], high[:, battery] = column("store_min")[..., None], column("store_max")[..., None]
+    start[:, battery] = column("start")
+    if one.storage_end == "restore":
+        low[:, battery, -1] = high[:, battery, -1] = column("start")
+    else:
+        end_cost[:, battery, -1] = -column("end_value")
+    for k, pool in enumerate(pools):
+        here = slice(k * days, (k + 1) * days)
+        for g, tank in enumerate(pool.reservoirs, start=batteries):
+            keep[g], start[here, g] = tank.keep, tank.start
+            (low[here, g], high[here, g]), drain[here, g] = tank.reachable(), tank.drain
+            for p, way in enumerate(tank.ports):
+                sign[g, p] = way.sign
+                for name in ("meter", "limit", "cost"):
+                    found[name][here, g, p] = getattr(way, name)
+    meters = [group.meter for group in one.groups] + [one.meter_of(tank) for tank in one.reservoirs]
+    return StoreTable(
+        meter_of=np.array(meters, dtype=np.intp),
+        sign=sign,
+        keep=keep,
+        low=low,
+        high=high,
+        drain=drain,
+        start=start,
+        end_cost=end_cost,
+        **found,
+    )

@@ -1,0 +1,43 @@
+"""What a learner maximises in one step."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from retail.settlement import matching_gain, tariff_bill
+from retail.state import Outcome
+from retail.tariff import Tariff
+
+Reward = Literal["own", "community", "difference"]
+
+
+def step_reward(rule: Reward, fixed: Tensor, outcome: Outcome, prices: Tariff) -> Tensor:
+    """Saving of a step against the bill of the net load when nobody decides anything, which no action changes.
+
+    Parameters
+    ----------
+    rule : str
+        See ``Game.reward``; what a home's move saves at the peak of the community is added by the game.
+    fixed : Tensor [B, N] kWh
+        Net load when nobody decides anything.
+    outcome : Outcome
+        Of the step.
+    prices : Tariff [B]
+        Of the step.
+
+    Returns
+    -------
+    Tensor [B, N] $
+        Larger is better.
+    """
+    without = tariff_bill(fixed, prices)
+    if rule == "difference":
+        net = outcome.net if outcome.peak is None else outcome.net + outcome.peak.unserved
+        other = outcome.wear + outcome.shortfall - outcome.end_value
+        if outcome.used is not None:
+            other = other + outcome.used.cash
+        return without - tariff_bill(net, prices) + matching_gain(net, fixed, prices) - other
+    saving = without - outcome.cost
+    return saving if rule == "own" else saving.mean(-1, keepdim=True).expand_as(saving).clone()
