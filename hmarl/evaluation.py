@@ -103,12 +103,12 @@ def play(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Te
     """
     prices = tariff.on(days)
     if game.terminates or len(days) <= 1:
-        outcome, stored = _play(game, learner, days, prices, arrival[days], None)
+        outcome, stored = play_rows(game, learner, days, prices, arrival[days], None)
         return Played(days, prices, outcome, stored)
     parts, carried = [], None
     for i, goes_on in enumerate([False, *follows(days)]):
         one = days[i : i + 1]
-        outcome, stored = _play(game, learner, one, prices[i : i + 1], arrival[one], carried if goes_on else None)
+        outcome, stored = play_rows(game, learner, one, prices[i : i + 1], arrival[one], carried if goes_on else None)
         carried = stored[:, -1]
         parts.append(Played(one, prices[i : i + 1], outcome, stored))
     return merged(parts)
@@ -177,20 +177,43 @@ def lane_costs(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arriv
     prices = tariff.on(days)
     if game.terminates:
         rows = torch.arange(len(days)).repeat(lanes)
-        outcome, _ = _play(game, learner, days[rows], prices[rows], arrival[days[rows]], None)
+        outcome, _ = play_rows(game, learner, days[rows], prices[rows], arrival[days[rows]], None)
         return outcome.cost.sum((-1, -2)).reshape(lanes, -1).mean(1)
     total, carried = torch.zeros(lanes, dtype=torch.float64), None
     for i, goes_on in enumerate([False, *follows(days)]):
         rows = torch.full((lanes,), i)
         begin = carried if goes_on else None
-        outcome, stored = _play(game, learner, days[rows], prices[rows], arrival[days[rows]], begin)
+        outcome, stored = play_rows(game, learner, days[rows], prices[rows], arrival[days[rows]], begin)
         total, carried = total + outcome.cost.sum((-1, -2)), stored[:, -1]
     return total / len(days)
 
 
-def _play(
-    game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Tensor, stored: Tensor | None
+def play_rows(
+    game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Tensor, stored: Tensor | None = None
 ) -> tuple[Outcome, Tensor]:
+    """Play R rows side by side, each with a day, prices and arrivals of its own, exploration off.
+
+    Parameters
+    ----------
+    game : Game
+        Rules.
+    learner : Learner
+        Acts for all prosumers.
+    days : Tensor [R] int64
+        Days of the community; one may occur often.
+    tariff : Tariff [R, T]
+        Prices of each row.
+    arrival : Tensor [R, T, N] int64
+        Order of arrival of each row.
+    stored : Tensor [R, N] kWh, optional
+        Where the stores begin.
+
+    Returns
+    -------
+    Outcome of Tensor [R, T, N]
+    Tensor [R, T, N] kWh
+        Stored energy after each step.
+    """
     state = game.reset(days, tariff, arrival, stored, features=learner.reads_features)
     outcomes, after = [], []
     public = unpublished(learner, len(days), game.community.prosumers).vector

@@ -13,6 +13,7 @@ from typing import Any
 
 from hmarl import manifest, storage
 from hmarl.arm import Arm
+from hmarl.lock import locked
 
 Report = Callable[[str, float], None]
 Simulate = Callable[[Arm, int, Path | None, Report], storage.Result]
@@ -102,7 +103,11 @@ def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
     Failure or None
         None if all went well.
     """
-    return keep(job, compute(job, simulate, report))
+    try:
+        with locked(job.folder):
+            return keep(job, compute(job, simulate, report))
+    except storage.RunFolderError as error:
+        return Failure(job.label, str(error), traceback.format_exc(), type(error).__name__)
 
 
 def compute(job: Job, simulate: Simulate | None, report: Report) -> Computed | Failure:

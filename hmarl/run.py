@@ -22,6 +22,7 @@ from rich.console import Console
 
 from hmarl import manifest, storage
 from hmarl.job import Computed, Failure, Job, Simulate, compute, keep, one_thread, work
+from hmarl.lock import locked
 from hmarl.plan import Execution
 from hmarl.progress import Board
 from hmarl.study import Study
@@ -96,7 +97,7 @@ def run_study(
     StudyError
         If there is no such arm.
     RunFolderError
-        If a folder holds a different study; nothing has been run then.
+        If a folder holds a different study, or another process is at work there; nothing has been run then.
     TensorBoardMissing
         If TensorBoard logs are asked for and it is not installed.
     """
@@ -152,7 +153,7 @@ def run_jobs(
     Raises
     ------
     RunFolderError
-        If a folder holds a different study; nothing has been run then.
+        If a folder holds a different study, or another process is at work there; nothing has been run then.
     """
     one_thread()
     resolved = {job.folder: job.arm.resolved() for job in wanted}
@@ -168,7 +169,8 @@ def run_jobs(
             )
     # All are checked before the first is touched.
     for job in todo:
-        storage.check_folder(job.folder, resolved[job.folder], fresh=fresh)
+        with locked(job.folder):
+            storage.check_folder(job.folder, resolved[job.folder], fresh=fresh)
     for job in todo:
         storage.prepare(job.folder, resolved[job.folder], fresh=fresh)
     failures: list[Failure] = []

@@ -172,13 +172,12 @@ def agents_table(world: World, settled: Settled, held_out: NDArray[np.bool_]) ->
     Returns
     -------
     DataFrame
-        Bill in cash, wear, energy by counterpart; kWh and $ a day, + = bought, paid.
+        Bill in cash and its parts (see ``bill_parts``), wear, energy by counterpart; kWh and $ a day, + = bought, paid.
     """
     o, c = settled.played.outcome, world.game.community
     days, homes = len(held_out), c.prosumers
     date = timestamps(world, settled.played.days.numpy())[:: c.steps]
     flows = {
-        "bill": o.bill + o.shortfall,
         "wear": o.wear,
         "shortfall": o.shortfall,
         "end_value": o.end_value,
@@ -197,9 +196,64 @@ def agents_table(world: World, settled: Settled, held_out: NDArray[np.bool_]) ->
             "day": date.repeat(homes),
             "prosumer": np.tile(np.array(c.names), days),
             "held_out": np.repeat(held_out, homes),
+            **bill_parts(world, settled),
             **{name: value.sum(1).numpy().reshape(-1) for name, value in flows.items()},
         }
     )
+
+
+def bill_parts(world: World, settled: Settled) -> dict[str, NDArray[np.float64]]:
+    """One bill from end to end, home by home and day by day, in whole billionths, so that parts sum exactly to it.
+
+    What the meter read is first priced as if all of it came from the grid at the tariff: its wholesale value (energy
+    and congestion at the real-time price of the community's bus), network charge and levies on imports, and what is
+    left for the aggregator. Trade with neighbours then takes ``bill_p2p_saving`` off that (- = saved, peer fees
+    included). Without a wholesale market the whole energy price is the retailer's.
+
+    Parameters
+    ----------
+    world : World
+        Its exchange names the bus.
+    settled : Settled
+        D days.
+
+    Returns
+    -------
+    dict of array [D * N] $
+        ``bill`` as booked in the ledger, ``bill_energy``, ``bill_congestion``, ``bill_network``, ``bill_levies``,
+        ``bill_margin``, ``bill_shortfall`` (stores that did not return), ``bill_peak_penalty``, ``bill_fuel``,
+        ``bill_peer_heat`` and ``bill_p2p_saving``.
+    """
+    ledger, tariff, steps = settled.ledger, settled.played.tariff, settled.lmp.shape[1]
+    net = settled.played.outcome.net.flatten(0, 1).numpy()
+    per_nano = {name: getattr(tariff, name).reshape(-1, 1).numpy() * 1e4 for name in ("buy", "sell", "network", "levy")}
+    energy = congestion = np.zeros((len(net), 1))
+    if settled.real_time is not None and world.exchange is not None:
+        market, bus = settled.real_time, settled.real_time.buses.index(world.exchange.bus)
+        energy = world.meter.to_per_kwh(market.energy)[:, None] / NANO
+        congestion = world.meter.to_per_kwh(market.congestion[:, bus])[:, None] / NANO
+    bought, sold = np.maximum(net, 0.0), np.maximum(-net, 0.0)
+    at_tariff = _whole(per_nano["buy"] * bought - per_nano["sell"] * sold)
+    parts = {
+        "bill_energy": _whole(energy * net),
+        "bill_congestion": _whole(congestion * net),
+        "bill_network": _whole(per_nano["network"] * bought),
+        "bill_levies": _whole(per_nano["levy"] * bought),
+    }
+    parts["bill_margin"] = at_tariff - sum(parts.values())
+    beside = {
+        "bill_shortfall": ledger.shortfall,
+        "bill_peak_penalty": ledger.peak,
+        "bill_fuel": ledger.fuel,
+        "bill_peer_heat": ledger.heat,
+    }
+    parts |= beside | {"bill_p2p_saving": ledger.paid - at_tariff - sum(beside.values())}
+    parts = {"bill": ledger.paid, **parts}
+    return {name: x.reshape(-1, steps, x.shape[1]).sum(axis=1).reshape(-1) * NANO for name, x in parts.items()}
+
+
+def _whole(nano: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.rint(nano).astype(np.int64)
 
 
 def trades_table(world: World, settled: Settled) -> pd.DataFrame:

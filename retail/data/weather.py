@@ -40,13 +40,10 @@ def clear_sky(window: Window, latitude: float, longitude: float, azimuth: NDArra
     diffuse = 0.15 * total
     direct = pvlib.irradiance.dni(total, diffuse, sun["apparent_zenith"]).fillna(0.0)
     towards = 0.0 if latitude < 0 else 180.0
-    planes = [
-        pvlib.irradiance.get_total_irradiance(
-            22.0, (towards + a) % 360, sun["apparent_zenith"], sun["azimuth"], direct, total, diffuse
-        )["poa_global"].to_numpy()
-        for a in azimuth
-    ]
-    return np.maximum(np.nan_to_num(np.stack(planes, axis=1)), 0.0) / 1000
+    height, bearing = (sun[name].to_numpy()[:, None] for name in ("apparent_zenith", "azimuth"))
+    parts = (part.to_numpy()[:, None] for part in (direct, total, diffuse))
+    plane = pvlib.irradiance.get_total_irradiance(22.0, ((towards + azimuth) % 360)[None], height, bearing, *parts)
+    return np.maximum(np.nan_to_num(plane["poa_global"]), 0.0) / 1000
 
 
 def autocorrelated(rng: np.random.Generator, rho: float, shape: tuple[int, ...]) -> NDArray[np.float64]:

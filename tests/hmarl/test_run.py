@@ -1,6 +1,7 @@
 """Jobs of a study: the same bytes with one and two processes, resumption, failures."""
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -128,3 +129,30 @@ def test_summary_of_one_seed_has_no_interval(study, toy, tmp_path):
     notes = " ".join(summary.notes())
     assert "single seed" in notes
     assert "No finished run: two, three" in notes
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from hmarl.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(120)
+"""
+
+
+def test_a_second_process_is_refused_and_a_killed_one_leaves_no_lock(study, toy, tmp_path):
+    folder = tmp_path / study.name / "one" / "0"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(storage.RunFolderError, match=rf"is being run by process {holder.pid} on .*; wait until"):
+            run_study(study, arms=["one"], seeds=[0], fresh=True, out=tmp_path, simulate=toy.simulate)
+        assert not folder.exists()
+        assert run_study(study, arms=["two"], seeds=[0], out=tmp_path, simulate=toy.simulate).done == ("two/0",)
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    assert run_study(study, arms=["one"], seeds=[0], out=tmp_path, simulate=toy.simulate).done == ("one/0",)
+    assert not [*tmp_path.rglob("*.lock")]
