@@ -17,6 +17,7 @@ from hmarl.arm import Arm
 from hmarl.benchmark import community_optimum, no_battery, tuned_rule
 from hmarl.coordinator import Coordinator, Iterate
 from hmarl.evaluation import merged, play
+from hmarl.hour_tables import hour_tables
 from hmarl.policies.base import Learner
 from hmarl.policies.rule_based import RuleBased
 from hmarl.settlement import Settled, settle_days
@@ -97,6 +98,7 @@ def simulate(arm: Arm, seed: int, data: Path | None, report: Report) -> Result:
         "agents": agents_table(world, settled, held_out),
         "trades": trades_table(world, settled),
         "training": training_table(iterates),
+        **hour_tables(world, settled, rows),
     }
     measures = _measures(last, settled, rows, yardsticks)
     certificate = last.certificate | {
