@@ -16,6 +16,8 @@ from hmarl.results import Results
 Array = NDArray[np.float64]
 NAMED = 40
 """Up to so many buses carry their name."""
+DRAWN = 300
+"""Up to so many buses fit on a map."""
 
 
 @styled
@@ -38,6 +40,8 @@ def network(results: Results) -> Picture:
     need(list(buses.columns), ["bus", "lmp_per_mwh"], "buses")
     if lines.empty or buses["bus"].nunique() < 2:
         raise Lacking("the market has no network (a single bus)")
+    if buses["bus"].nunique() > DRAWN:
+        raise Lacking(f"the network has {buses['bus'].nunique()} buses, more than the {DRAWN} that fit on a map")
     need(list(lines.columns), ["line", "from_bus", "to_bus", "flow_mw", "limit_mw", "congested_ratio"], "lines")
     names = list(dict.fromkeys(buses["bus"]))
     ends = lines.drop_duplicates("line").set_index("line")[["from_bus", "to_bus"]]
@@ -138,7 +142,7 @@ def positions(names: list[str], links: list[tuple[str, str]]) -> list[Array]:
         weight = np.where(apart > 0, apart**-2.0, 0.0)
     total = np.diag(weight.sum(axis=1)) - weight
     pull = np.linalg.pinv(total)
-    for _ in range(200):
+    for _ in range(600):
         real = np.linalg.norm(at[:, None] - at[None], axis=-1)
         ratio = np.where(real > 1e-9, weight * apart / np.maximum(real, 1e-9), 0.0)
         at = pull @ ((np.diag(ratio.sum(axis=1)) - ratio) @ at)

@@ -27,7 +27,7 @@ def learning(results: Results) -> Picture:
         Mean over seeds; the band reaches from the lowest to the highest seed.
     """
     table = results.table("training") if "training" in results.names else pd.DataFrame()
-    name = next((n for n in ("training_cost_per_day", "reward_per_day") if n in table and table[n].notna().any()), None)
+    name = next((n for n in ("reward_per_day", "training_cost_per_day") if n in table and table[n].notna().any()), None)
     if name is None or "episode" not in table:
         raise Lacking("no follower of this study learns, or nothing was logged")
     figure, (axes,) = panel(height=2.9)
@@ -44,7 +44,9 @@ def learning(results: Results) -> Picture:
     cost = name == "training_cost_per_day"
     axes.set(xlabel="training days played", ylabel="community cost, $ a day" if cost else "reward, $ a day and home")
     axes.legend()
-    said = "on training days, lower is better" if cost else "less the bill without batteries, higher is better"
+    said = (
+        "on training days, lower is better" if cost else "while they explored, against no batteries, higher is better"
+    )
     seeds = len({run.seed for run in results.runs})
     caption = f"Mean of {seeds} seeds {said}; the band reaches from the lowest to the highest seed."
     return picture(figure, "learning", "How the followers learned", caption)

@@ -118,7 +118,7 @@ def subtitle(results: Results) -> str:
     if judged:
         held = bool(days["held_out"].any())
         said.append(f"judged on {_count(judged, 'held-out day' if held else 'day')}")
-    if "agents" in results.names:
+    if "agents" in results.names and "prosumer" in results.agents:
         said.append(_count(int(results.agents.groupby(["arm", "seed"])["prosumer"].nunique().max()), "home"))
     market = run.resolved.get("wholesale")
     if isinstance(market, dict):
