@@ -7,8 +7,9 @@ STAMP := $(VENV)/.installed
 .PHONY: run test verify bench bench-pypsa setup
 .DEFAULT_GOAL := run
 
-run: setup  ## run the quickstart study and print its summary
+run: setup  ## run the quickstart study, print its summary, write its report
 	$(BIN)/hmarl run studies/quickstart/study.yaml
+	$(BIN)/hmarl report runs/quickstart
 
 test: setup  ## format, lint, types, imports, tests
 	$(BIN)/ruff format --check .

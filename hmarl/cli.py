@@ -174,6 +174,15 @@ def compare(
 
 
 @app.command()
+def report(runs: Found, out: Out = Path("runs"), debug: Debug = False) -> None:
+    """Write report.html of a study: one page that needs nothing else; its figures as SVG files beside it."""
+    from hmarl.report import report_folder  # noqa: PLC0415
+
+    page = report_folder(_where(runs, out))
+    typer.echo(f"Report: {page} ({page.stat().st_size / 1e6:.1f} MB), figures in {page.parent / 'figures'}")
+
+
+@app.command()
 def schema(debug: Debug = False) -> None:
     """Print the JSON schema of a study file, for editors."""
     from hmarl.json_schema import study_schema  # noqa: PLC0415
@@ -268,7 +277,11 @@ def _at_a_time(study: Study, said: int | None) -> int:
 def _results(said: str, out: Path) -> Results:
     from hmarl.results import load  # noqa: PLC0415
 
-    return load(out / said if not Path(said).exists() and (out / said).is_dir() else said)
+    return load(_where(said, out))
+
+
+def _where(said: str, out: Path) -> str | Path:
+    return out / said if not Path(said).exists() and (out / said).is_dir() else said
 
 
 def _console(*, stderr: bool = False) -> Console:

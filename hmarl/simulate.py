@@ -20,6 +20,7 @@ from hmarl.certificate import certify, judged_only
 from hmarl.coordinator import Coordinator
 from hmarl.evaluation import merged, play
 from hmarl.halfway import Keeper
+from hmarl.hour_tables import hour_tables
 from hmarl.iterate import Iterate, Round
 from hmarl.policies.base import Learner
 from hmarl.policies.rule_based import RuleBased
@@ -109,6 +110,7 @@ def simulate(
         "agents": agents_table(world, settled, held_out),
         "trades": trades_table(world, settled),
         "training": training_table(rounds),
+        **hour_tables(world, settled, rows),
     }
     measures = _measures(last, settled, rows, yardsticks)
     report("certificate", 0.97)
