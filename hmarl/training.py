@@ -83,7 +83,7 @@ def train(
     -------
     list of dict
         One row per update: episode, mean reward ($ per home and day), scalars of the learner; with evaluations the
-        cost of the community ($ a day).
+        cost of the community ($ a day). First, for a learner with a rule (``Assisted``), what tuning chose.
 
     Raises
     ------
@@ -92,9 +92,10 @@ def train(
     """
     if learner.training == "tune":
         return [_tune(cast("Tunable", learner), ground, tariff)]
+    rule = getattr(learner, "rule", None)
+    rows: list[Row] = [] if rule is None else [_tune(rule, ground, tariff)]
     if learner.training == "none" or episodes <= 0:
-        return []
-    rows: list[Row] = []
+        return rows
     updates = -(-episodes // batch_days)
     carried: Tensor | None = None
     for k in range(updates):
