@@ -91,7 +91,7 @@ def train(
     -------
     list of dict
         One row per update: episode, mean reward ($ per home and day), scalars of the learner; with evaluations the
-        cost of the community ($ a day).
+        cost of the community ($ a day). First, for a learner with a rule (``Assisted``), what tuning chose.
 
     Raises
     ------
@@ -100,8 +100,10 @@ def train(
     """
     if learner.training == "tune":
         return [_tune(cast("Tunable", learner), ground, tariff)]
+    rule = getattr(learner, "rule", None)
+    tuned: list[Row] = [] if rule is None else [_tune(rule, ground, tariff)]
     if learner.training == "none" or episodes <= 0:
-        return []
+        return tuned
     updates = -(-episodes // batch_days)
     beginning = _beginning(learner, ground, tariff, rng, (episodes, batch_days, done, budget))
     kept = None if ground.keeper is None else ground.keeper.read(beginning)
@@ -124,7 +126,7 @@ def train(
             state = learner.state()
             ground.keeper.write(Halfway(beginning, state, dict(rng.bit_generator.state), rows, carried))
         report("training", (k + 1) / updates)
-    return rows
+    return tuned + rows
 
 
 def _beginning(

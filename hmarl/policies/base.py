@@ -184,7 +184,7 @@ class Learner(Protocol):
 
     training: Training
     """``none``: acts as it is. ``tune``: searches its parameters on training days. ``on-policy``: learns from
-    rollouts. ``gradient``: descends through the game."""
+    rollouts. ``gradient``: plays the days it is given by itself, to descend through the game or to learn alone."""
     reads_features: bool
     """Whether ``act`` needs ``Seen.features``."""
     heads: tuple[str, ...]
@@ -269,8 +269,20 @@ class Tunable(Learner, Protocol):
         ...
 
 
+class Assisted(Learner, Protocol):
+    """A learner that leaves part of the play to a rule; training tunes the rule first.
+
+    Attributes
+    ----------
+    rule : Tunable
+        Its numbers are searched on training days, played by everybody.
+    """
+
+    rule: Tunable
+
+
 class Descending(Learner, Protocol):
-    """A learner with ``training = "gradient"``: it follows the game's own derivative."""
+    """A learner with ``training = "gradient"``: it plays by itself, e.g. to follow the game's own derivative."""
 
     def descend(self, state: State, progress: float) -> Mapping[str, float]:
         """Play a batch of days and follow its cost back to the weights.
