@@ -1,7 +1,7 @@
 """Stacked nets that read a day in order: feed-forward, a window of Conv1d, and recurrent cells.
 
-All have one form, ``body(common, personal, carried) -> (output, carried)``, for one step or a whole day at once, so that
-acting and learning run the same code. ``carried`` is None at the start of a day.
+All have one form, ``body(common, personal, carried) -> (output, carried)``, for one step or a whole day at once, so
+that acting and learning run the same code. ``carried`` is None at the start of a day.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hmarl.networks import StackedMLP
+from hmarl.networks import Activation, StackedMLP
 
 BodyName = Literal["ff", "conv1d", "lstm"]
 Carried = Any
@@ -94,13 +94,22 @@ class FeedForward(nn.Module):
         Widths of the hidden layers.
     generator : torch.Generator
         Stream of initial weights.
+    activation : str
+        Of the hidden layers.
     """
 
     def __init__(
-        self, groups: int, common: int, personal: int, hidden: tuple[int, ...], out: int, generator: torch.Generator
+        self,
+        groups: int,
+        common: int,
+        personal: int,
+        hidden: tuple[int, ...],
+        out: int,
+        generator: torch.Generator,
+        activation: Activation = "tanh",
     ) -> None:
         super().__init__()
-        self.net = StackedMLP(groups, common, personal, (*hidden, out), generator, last=0.01)
+        self.net = StackedMLP(groups, common, personal, (*hidden, out), generator, 0.01, activation)
 
     def forward(self, common: Tensor, personal: Tensor, carried: Carried = None) -> tuple[Tensor, Carried]:
         """Evaluate; see the module."""
@@ -151,7 +160,9 @@ class ConvWindow(nn.Module):
         self.second = orthogonal(groups, channels, taps, generator, gain=(2 / self.KERNEL) ** 0.5)
         self.dense = orthogonal(groups, left * channels, hidden, generator)
         self.last = orthogonal(groups, hidden, out, generator, gain=0.01)
-        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(groups, 1, w)) for w in (channels, channels, hidden, out))
+        self.biases = nn.ParameterList(
+            nn.Parameter(torch.zeros(groups, 1, w)) for w in (channels, channels, hidden, out)
+        )
 
     def _convolved(self, taps: Tensor, bias: Tensor) -> Tensor:
         """Sum the taps of three neighbouring steps, [G, S, R, 3 * channels] -> [G, S - 2, R, channels]."""
@@ -217,7 +228,10 @@ class Recurrent(nn.Module):
         self.bias = nn.Parameter(bias)
         if cell == "gru":
             self.new_bias = nn.Parameter(torch.zeros(groups, 1, units))
-        self.last, self.last_bias = orthogonal(groups, units, out, generator, last), nn.Parameter(torch.zeros(groups, 1, out))
+        self.last, self.last_bias = (
+            orthogonal(groups, units, out, generator, last),
+            nn.Parameter(torch.zeros(groups, 1, out)),
+        )
 
     def forward(self, common: Tensor, personal: Tensor, carried: Carried = None) -> tuple[Tensor, Carried]:
         """Evaluate; carries hidden and cell state, [2, G, B * K, units]."""
@@ -253,6 +267,7 @@ def make_body(
     hidden: tuple[int, ...],
     out: int,
     generator: torch.Generator,
+    activation: Activation = "tanh",
 ) -> nn.Module:
     """Build an actor's body by its name.
 
@@ -266,6 +281,8 @@ def make_body(
         Widths of the hidden layers; ``conv1d`` and ``lstm`` take the last one.
     generator : torch.Generator
         Stream of initial weights.
+    activation : str
+        Of the hidden layers of ``ff``; the others have their own.
 
     Returns
     -------
@@ -273,7 +290,7 @@ def make_body(
         Of the form of this module; outputs start close to 0.
     """
     if name == "ff":
-        return FeedForward(groups, common, personal, hidden, out, generator)
+        return FeedForward(groups, common, personal, hidden, out, generator, activation)
     if name == "conv1d":
         return ConvWindow(groups, common, personal, hidden[-1], out, generator)
     return Recurrent(groups, common, personal, hidden[-1], out, generator)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 Sharing = Literal["agent", "cluster", "all"]
+Activation = Literal["tanh", "relu"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Groups:
 
 
 class StackedMLP(nn.Module):
-    """G multilayer perceptrons with tanh, evaluated at once by batched products.
+    """G multilayer perceptrons, evaluated at once by batched products.
 
     Parameters
     ----------
@@ -115,6 +116,8 @@ class StackedMLP(nn.Module):
         Stream of initial weights; orthogonal, gain sqrt(2), the last layer scaled by ``last``.
     last : float
         Scale of the last layer.
+    activation : str
+        Of the hidden layers, ``tanh`` or ``relu``.
     """
 
     def __init__(
@@ -125,9 +128,10 @@ class StackedMLP(nn.Module):
         sizes: tuple[int, ...],
         generator: torch.Generator,
         last: float = 1.0,
+        activation: Activation = "tanh",
     ) -> None:
         super().__init__()
-        self.common = common
+        self.common, self.bend = common, torch.relu if activation == "relu" else torch.tanh
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for i, (a, b) in enumerate(pairwise((common + personal, *sizes))):
             gain = last if i == len(sizes) - 1 else 2**0.5
@@ -154,12 +158,15 @@ class StackedMLP(nn.Module):
         """
         groups, rows, width, _ = personal.shape
         first = self.weights[0]
-        shared = torch.matmul(common, first[:, : self.common]) + self.biases[0]
-        own = torch.bmm(personal.reshape(groups, rows * width, -1), first[:, self.common :])
-        x = own.reshape(groups, rows, width, -1) + shared.unsqueeze(2)
-        x = x.reshape(groups, rows * width, -1)
+        shared = torch.baddbmm(self.biases[0], common.expand(groups, -1, -1), first[:, : self.common])
+        own_input, own_weight = personal.reshape(groups, rows * width, -1), first[:, self.common :]
+        if width == 1:
+            x = torch.baddbmm(shared, own_input, own_weight)
+        else:
+            own = torch.bmm(own_input, own_weight)
+            x = (own.reshape(groups, rows, width, -1) + shared.unsqueeze(2)).reshape(groups, rows * width, -1)
         for w, b in zip(list(self.weights)[1:], list(self.biases)[1:], strict=True):
-            x = torch.baddbmm(b, torch.tanh(x), w)
+            x = torch.baddbmm(b, self.bend(x), w)
         return x.reshape(groups, rows, width, -1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hmarl.asynchronous import Made, Shareable, by_workers
 from hmarl.evaluation import lane_costs, look, play
 from hmarl.policies.base import Descending, Learner, Rollout, Tunable
 from retail.game import Game
@@ -97,14 +98,23 @@ def train(
     rows: list[Row] = []
     updates = -(-episodes // batch_days)
     carried: Tensor | None = None
+    crew: Iterator[Made] | None = None
+    if getattr(learner, "workers", 0):
+        shares = ((done + (k + 1) * batch_days) / max(budget, 1) for k in range(updates))
+        jobs = [(_draw(ground.days, batch_days, rng), share) for share in shares]
+        crew = by_workers(cast("Shareable", learner), Collector(ground, tariff), jobs, evaluate_every)
     for k in range(updates):
-        days, played = _draw(ground.days, batch_days, rng), done + (k + 1) * batch_days
+        played = done + (k + 1) * batch_days
         row: Row = {"episode": played}
-        if learner.training == "gradient":
+        if crew is not None:
+            reward, scalars = next(crew)
+            row |= {"reward_per_day": reward, **scalars}
+        elif learner.training == "gradient":
+            days = _draw(ground.days, batch_days, rng)
             state = ground.game.reset(days, tariff.on(days), ground.arrival[days])
             row |= cast("Descending", learner).descend(state, played / max(budget, 1))
         else:
-            rollout, carried = collect(learner, ground, tariff, days, carried)
+            rollout, carried = collect(learner, ground, tariff, _draw(ground.days, batch_days, rng), carried)
             row |= {"reward_per_day": float(rollout.reward.sum(0).mean())}
             row |= dict(learner.learn(rollout, played / max(budget, 1)))
         broken = [name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)]
@@ -120,6 +130,34 @@ def train(
         rows.append(row)
         report("training", (k + 1) / updates)
     return rows
+
+
+@dataclass
+class Collector:
+    """Plays days for a worker, and carries stores from batch to batch where the game does.
+
+    Parameters
+    ----------
+    ground : Ground
+        Game and arrivals.
+    tariff : Tariff
+        Prices in ticks.
+    carried : Tensor [B, N] kWh, optional
+        Where the stores are (``storage_end: carry``).
+    """
+
+    ground: Ground
+    tariff: Tariff
+    carried: Tensor | None = None
+
+    def __call__(self, learner: Learner, job: Tensor) -> Rollout:
+        """Play the days [B] of a job with exploration on."""
+        rollout, self.carried = collect(learner, self.ground, self.tariff, job, self.carried)
+        return rollout
+
+    def of_worker(self, place: int) -> Collector:
+        """The same for all workers: which days are played is said by the job."""
+        return self
 
 
 def collect(
