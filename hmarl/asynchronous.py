@@ -84,10 +84,14 @@ class Shareable(Learner, Protocol):
     advance: Any
 
     @property
-    def parameters(self) -> list[Tensor]: ...  # noqa: D102
+    def parameters(self) -> list[Tensor]:
+        """All parameters, in a fixed order."""
+        ...
 
     @property
-    def calibrated(self) -> bool: ...  # noqa: D102
+    def calibrated(self) -> bool:
+        """Whether scales are known."""
+        ...
 
 
 class Crew:

@@ -8,7 +8,18 @@ from typing import Any
 from hmarl.problems import StudyError, unknown
 
 NAMED = {"auction": "auctions", "followers": "policies", "leader": "leaders", "wholesale": "markets"}
-SECTIONS = ("calendar", "community", "tariff", "auction", "game", "followers", "leader", "wholesale", "equilibrium")
+SECTIONS = (
+    "calendar",
+    "community",
+    "tariff",
+    "auction",
+    "game",
+    "clusters",
+    "followers",
+    "leader",
+    "wholesale",
+    "equilibrium",
+)
 
 
 def normal(section: str, raw: Any) -> Any:
@@ -28,7 +39,7 @@ def normal(section: str, raw: Any) -> Any:
     """
     if section == "wholesale" and raw is None:
         raw = "none"
-    if isinstance(raw, str) and (section in NAMED or section == "tariff"):
+    if isinstance(raw, str) and (section in NAMED or section in ("tariff", "clusters")):
         return {"name": raw}
     return {"source": raw} if isinstance(raw, str) and section == "community" else raw
 
