@@ -5,12 +5,14 @@ The algorithms are verified here on games with known answers (``tests``) and on 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
+from hmarl.asynchronous import Made, Shareable, by_workers
 from hmarl.policies.base import Learner, Rollout, Seen, Spec
 from hmarl.public import publish_actions, reads_public, unpublished
 from hmarl.training import Row
@@ -147,6 +149,39 @@ def episode(learner: Learner, arena: Arena, copies: int, generator: torch.Genera
     return Rollout(stacked, torch.stack(actions), torch.stack(rewards), arena.terminated, *published)
 
 
+@dataclass
+class Practice:
+    """Plays episodes of an arena for a worker.
+
+    Parameters
+    ----------
+    arena : Arena
+        Environment.
+    seed : int
+        Seed of the run.
+    state : Tensor
+        Of the generator of everything random in the environment (stream ``arena``).
+    """
+
+    arena: Arena
+    seed: int
+    state: Tensor
+
+    def __call__(self, learner: Learner, job: int) -> Rollout:
+        """Play ``job`` episodes with exploration on."""
+        generator = torch.Generator()
+        generator.set_state(self.state)
+        rollout = episode(learner, self.arena, job, generator, explore=True)
+        self.state = generator.get_state()
+        return rollout
+
+    def of_worker(self, place: int) -> Practice:
+        """Further workers have streams of their own."""
+        if place == 0:
+            return self
+        return replace(self, state=torch_stream(self.seed, f"arena of worker {place}").get_state())
+
+
 def practise(
     learner: Learner,
     arena: Arena,
@@ -179,11 +214,20 @@ def practise(
         One row per batch: episode, mean return of an agent, scalars of the learner.
     """
     generator, rows = torch_stream(seed, "arena"), []
-    for k in range(-(-episodes // copies)):
-        rollout = episode(learner, arena, copies, generator, explore=True)
+    batches = -(-episodes // copies)
+    crew: Iterator[Made] | None = None
+    if getattr(learner, "workers", 0):
+        jobs = [(copies, (k + 1) * copies / episodes) for k in range(batches)]
+        crew = by_workers(cast("Shareable", learner), Practice(arena, seed, generator.get_state()), jobs, batches)
+    for k in range(batches):
         played = (k + 1) * copies
-        row: Row = {"episode": played, "return": float(rollout.reward.sum(0).mean())}
-        rows.append(row | dict(learner.learn(rollout, played / episodes)))
+        if crew is None:
+            rollout = episode(learner, arena, copies, generator, explore=True)
+            made = float(rollout.reward.sum(0).mean()), learner.learn(rollout, played / episodes)
+        else:
+            made = next(crew)
+        row: Row = {"episode": played, "return": made[0]}
+        rows.append(row | dict(made[1]))
         report("training", min(played / episodes, 1.0))
     return rows
 

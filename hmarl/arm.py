@@ -8,7 +8,7 @@ from hmarl.calendar import Calendar
 from hmarl.merging import SECTIONS
 from hmarl.resolve import as_written
 from hmarl.section import Plugin, Section
-from hmarl.sections import Community, Equilibrium, GameRules, TariffRecipe, Wholesale
+from hmarl.sections import Clusters, Community, Equilibrium, GameRules, TariffRecipe, Wholesale
 
 
 class Arm(Section):
@@ -20,7 +20,7 @@ class Arm(Section):
         Names of study and arm.
     baseline : bool
         Whether the others are compared with it (the first one).
-    calendar, community, tariff, auction, game, forecast, followers, leader, wholesale, equilibrium
+    calendar, community, tariff, auction, game, forecast, clusters, followers, leader, wholesale, equilibrium
         Checked sections; ``wholesale`` is None for a retail-only study.
     """
 
@@ -33,6 +33,7 @@ class Arm(Section):
     auction: Plugin
     game: GameRules
     forecast: Plugin
+    clusters: Clusters
     followers: Plugin
     leader: Plugin
     wholesale: Wholesale | None

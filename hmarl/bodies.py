@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hmarl.networks import StackedMLP
+from hmarl.networks import Activation, StackedMLP
 
 BodyName = Literal["ff", "conv1d", "lstm"]
 Carried = Any
@@ -94,13 +94,22 @@ class FeedForward(nn.Module):
         Widths of the hidden layers.
     generator : torch.Generator
         Stream of initial weights.
+    activation : str
+        Of the hidden layers.
     """
 
     def __init__(
-        self, groups: int, common: int, personal: int, hidden: tuple[int, ...], out: int, generator: torch.Generator
+        self,
+        groups: int,
+        common: int,
+        personal: int,
+        hidden: tuple[int, ...],
+        out: int,
+        generator: torch.Generator,
+        activation: Activation = "tanh",
     ) -> None:
         super().__init__()
-        self.net = StackedMLP(groups, common, personal, (*hidden, out), generator, last=0.01)
+        self.net = StackedMLP(groups, common, personal, (*hidden, out), generator, 0.01, activation)
 
     def forward(self, common: Tensor, personal: Tensor, carried: Carried = None) -> tuple[Tensor, Carried]:
         """Evaluate; see the module."""
@@ -258,6 +267,7 @@ def make_body(
     hidden: tuple[int, ...],
     out: int,
     generator: torch.Generator,
+    activation: Activation = "tanh",
 ) -> nn.Module:
     """Build an actor's body by its name.
 
@@ -271,6 +281,8 @@ def make_body(
         Widths of the hidden layers; ``conv1d`` and ``lstm`` take the last one.
     generator : torch.Generator
         Stream of initial weights.
+    activation : str
+        Of the hidden layers of ``ff``; the others have their own.
 
     Returns
     -------
@@ -278,7 +290,7 @@ def make_body(
         Of the form of this module; outputs start close to 0.
     """
     if name == "ff":
-        return FeedForward(groups, common, personal, hidden, out, generator)
+        return FeedForward(groups, common, personal, hidden, out, generator, activation)
     if name == "conv1d":
         return ConvWindow(groups, common, personal, hidden[-1], out, generator)
     return Recurrent(groups, common, personal, hidden[-1], out, generator)

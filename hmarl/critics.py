@@ -94,7 +94,7 @@ class LocalCritic:
     ) -> None:
         self.common, self.published, personal, heads = widths
         shared = self.common + self.published
-        self.net = StackedMLP(groups, shared, personal + heads, (*hidden, 1), generator, norm=True)
+        self.net = StackedMLP(groups, shared, personal + heads, (*hidden, 1), generator, activation="norm-relu")
 
     def _first(self, scene: Scene, action: Tensor) -> Tensor:
         common = torch.cat([scene.common, scene.public], -1) if self.published else scene.common
@@ -139,7 +139,7 @@ class JointCritic:
         self.groups, self.agents = groups, len(groups.agents)
         self.before = common + self.agents * personal
         wide = self.before + self.agents * self.heads
-        self.net = StackedMLP(self.agents, wide, 0, (*hidden, 1), generator, norm=True)
+        self.net = StackedMLP(self.agents, wide, 0, (*hidden, 1), generator, activation="norm-relu")
 
     def _first(self, scene: Scene, action: Tensor) -> Tensor:
         flat = (self.groups.scatter(x).flatten(1) for x in (scene.personal, action))

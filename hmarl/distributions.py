@@ -19,15 +19,12 @@ WIDEST = 3**-0.5
 
 
 class Distribution(Protocol):
-    """Random actions of A heads, given a net's output and free numbers that do not depend on the observation.
+    """Random actions of A heads, given a net's output and free numbers that do not depend on the observation."""
 
-    Attributes
-    ----------
-    width : int
-        Outputs of the net for each head.
-    """
-
-    width: int
+    @property
+    def width(self) -> int:
+        """Outputs of the net for each head."""
+        ...
 
     def free(self, spread: Tensor) -> Tensor:
         """Initial free numbers for standard deviations ``spread`` [A]; Tensor [A]."""

@@ -21,6 +21,7 @@ SECTIONS = (
     "auction",
     "game",
     "forecast",
+    "clusters",
     "followers",
     "leader",
     "wholesale",
@@ -45,7 +46,7 @@ def normal(section: str, raw: Any) -> Any:
     """
     if section == "wholesale" and raw is None:
         raw = "none"
-    if isinstance(raw, str) and (section in NAMED or section == "tariff"):
+    if isinstance(raw, str) and (section in NAMED or section in ("tariff", "clusters")):
         return {"name": raw}
     return {"source": raw} if isinstance(raw, str) and section == "community" else raw
 

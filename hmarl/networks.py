@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 Sharing = Literal["agent", "cluster", "all"]
+Activation = Literal["tanh", "relu", "norm-relu"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,17 @@ class Groups:
         return y.transpose(0, 1).flatten(1, 2)[:, self.place]
 
 
+def _norm_relu(x: Tensor) -> Tensor:
+    return torch.relu(torch.layer_norm(x, x.shape[-1:]))
+
+
+BENDS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "norm-relu": _norm_relu,
+}
+
+
 class StackedMLP(nn.Module):
     """G multilayer perceptrons, evaluated at once by batched products.
 
@@ -115,8 +128,9 @@ class StackedMLP(nn.Module):
         Stream of initial weights; orthogonal, gain sqrt(2), the last layer scaled by ``last``.
     last : float
         Scale of the last layer.
-    norm : bool
-        False: hidden layers are tanh. True: layer normalisation (without gain of its own), then ReLU.
+    activation : str
+        Of the hidden layers: ``tanh``, ``relu``, or ``norm-relu``: layer normalisation (without gain of its own), then
+        ReLU.
     """
 
     def __init__(
@@ -127,10 +141,10 @@ class StackedMLP(nn.Module):
         sizes: tuple[int, ...],
         generator: torch.Generator,
         last: float = 1.0,
-        norm: bool = False,
+        activation: Activation = "tanh",
     ) -> None:
         super().__init__()
-        self.common, self.norm = common, norm
+        self.common, self.bend = common, BENDS[activation]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for i, (a, b) in enumerate(pairwise((common + personal, *sizes))):
             gain = last if i == len(sizes) - 1 else 2**0.5
@@ -162,19 +176,18 @@ class StackedMLP(nn.Module):
         """Apply the first layer; inputs as in ``forward``, result [G, R * K, H]."""
         groups, rows, width, _ = personal.shape
         first = self.weights[0]
+        own_input, own_weight = personal.reshape(groups, rows * width, -1), first[:, self.common :]
         shared = torch.matmul(common, first[:, : self.common]) + self.biases[0]
-        own = torch.bmm(personal.reshape(groups, rows * width, -1), first[:, self.common :])
-        x = own.reshape(groups, rows, width, -1) + shared.unsqueeze(2)
-        return x.reshape(groups, rows * width, -1)
+        if width == 1:
+            return torch.baddbmm(shared, own_input, own_weight)
+        own = torch.bmm(own_input, own_weight)
+        return (own.reshape(groups, rows, width, -1) + shared.unsqueeze(2)).reshape(groups, rows * width, -1)
 
     def after(self, x: Tensor) -> Tensor:
         """Apply everything after the first layer, [G, rows, H] to [G, rows, out]."""
         for w, b in zip(list(self.weights)[1:], list(self.biases)[1:], strict=True):
-            x = torch.baddbmm(b, self._activate(x), w)
+            x = torch.baddbmm(b, self.bend(x), w)
         return x
-
-    def _activate(self, x: Tensor) -> Tensor:
-        return torch.relu(torch.layer_norm(x, x.shape[-1:])) if self.norm else torch.tanh(x)
 
 
 def _orthogonal(a: int, b: int, generator: torch.Generator) -> Tensor:

@@ -11,7 +11,7 @@ from hmarl.calendar import Calendar
 from hmarl.merging import NAMED, SECTIONS, merge, normal
 from hmarl.problems import MISSING, Problem, unknown
 from hmarl.section import Plugin, Section
-from hmarl.sections import Community, Equilibrium, GameRules, Grid, Homes, TariffRecipe, Wholesale
+from hmarl.sections import Clusters, Community, Equilibrium, GameRules, Grid, Homes, TariffRecipe, Wholesale
 from hmarl.validation import plain, validate
 
 Raw = dict[str, Any]
@@ -20,6 +20,7 @@ PLAIN: dict[str, type[Section]] = {
     "calendar": Calendar,
     "tariff": TariffRecipe,
     "game": GameRules,
+    "clusters": Clusters,
     "equilibrium": Equilibrium,
 }
 SHARED = ("calendar", "community")

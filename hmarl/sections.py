@@ -207,6 +207,25 @@ class GameRules(Section):
     curtail: bool = False
 
 
+class Clusters(Section):
+    """Which homes share a net, for policies with ``sharing: cluster``.
+
+    Parameters
+    ----------
+    name : str
+        ``portfolio``: by PV and battery; ``location``: by postcode; ``euclidean`` or ``dtw``: by mean day; ``random``:
+        groups as large as those of ``dtw``.
+    number : int >= 1, optional
+        Of groups, for the last three; the best silhouette near the elbow if left out.
+    band_hours : float [h]
+        Largest shift of ``dtw``.
+    """
+
+    name: Literal["portfolio", "location", "euclidean", "dtw", "random"] = "portfolio"
+    number: Whole | None = None
+    band_hours: Amount = 3.0
+
+
 class Grid(Section):
     """Keys of section ``wholesale`` that do not belong to the market.
 

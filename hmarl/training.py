@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import cast
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hmarl.asynchronous import Made, Shareable, by_workers
 from hmarl.evaluation import lane_costs, look, play
 from hmarl.halfway import Halfway, Keeper, fingerprint
 from hmarl.policies.base import Descending, Learner, Rollout, Tunable
@@ -106,15 +107,23 @@ def train(
         return tuned
     updates = -(-episodes // batch_days)
     beginning = _beginning(learner, ground, tariff, rng, (episodes, batch_days, done, budget))
-    kept = None if ground.keeper is None else ground.keeper.read(beginning)
+    crew = _crew(learner, ground, tariff, rng, (batch_days, done, budget, updates), evaluate_every)
+    # Asynchronous workers cannot be repeated, so nothing of theirs is kept half-way.
+    keeper = ground.keeper if crew is None else None
+    kept = None if keeper is None else keeper.read(beginning)
     rows: list[Row] = [] if kept is None else kept.rows
     carried: Tensor | None = None if kept is None else kept.carried
     if kept is not None:
         learner.load(kept.learner)
         rng.bit_generator.state = kept.days
     for k in range(len(rows), updates):
-        days, played = _draw(ground.days, batch_days, rng), done + (k + 1) * batch_days
-        row, carried = _update(learner, ground, tariff, days, played, budget, carried)
+        played = done + (k + 1) * batch_days
+        if crew is None:
+            days = _draw(ground.days, batch_days, rng)
+            row, carried = _update(learner, ground, tariff, days, played, budget, carried)
+        else:
+            reward, scalars = next(crew)
+            row = _whole(learner, {"episode": played, "reward_per_day": reward, **scalars})
         if (k + 1) % evaluate_every == 0 or k == updates - 1:
             row["training_cost_per_day"] = float(
                 play(ground.game, learner, ground.days, tariff, ground.arrival).cost.mean()
@@ -122,9 +131,9 @@ def train(
         rows.append(row)
         if ground.journal is not None:
             ground.journal(row)
-        if ground.keeper is not None and ground.keeper.due(k + 1, updates):
+        if keeper is not None and keeper.due(k + 1, updates):
             state = learner.state()
-            ground.keeper.write(Halfway(beginning, state, dict(rng.bit_generator.state), rows, carried))
+            keeper.write(Halfway(beginning, state, dict(rng.bit_generator.state), rows, carried))
         report("training", (k + 1) / updates)
     return tuned + rows
 
@@ -157,13 +166,63 @@ def _update(
         rollout, carried = collect(learner, ground, tariff, days, carried)
         row |= {"reward_per_day": float(rollout.reward.sum(0).mean())}
         row |= dict(learner.learn(rollout, played / max(budget, 1)))
+    return _whole(learner, row), carried
+
+
+def _whole(learner: Learner, row: Row) -> Row:
+    """The row itself, if all its entries are numbers."""
     broken = [name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)]
     if broken:
         raise TrainingError(
-            f"{type(learner).__name__} broke at episode {played}: {', '.join(broken)} is not a number; "
+            f"{type(learner).__name__} broke at episode {row['episode']}: {', '.join(broken)} is not a number; "
             "lower the learning rate or the noise."
         )
-    return row, carried
+    return row
+
+
+def _crew(
+    learner: Learner,
+    ground: Ground,
+    tariff: Tariff,
+    rng: np.random.Generator,
+    counts: tuple[int, int, int, int],
+    evaluate_every: int,
+) -> Iterator[Made] | None:
+    """Workers that play and learn on their own, for learners that ask for some."""
+    if not getattr(learner, "workers", 0):
+        return None
+    batch_days, done, budget, updates = counts
+    shares = ((done + (k + 1) * batch_days) / max(budget, 1) for k in range(updates))
+    jobs = [(_draw(ground.days, batch_days, rng), share) for share in shares]
+    return by_workers(cast("Shareable", learner), Collector(ground, tariff), jobs, evaluate_every)
+
+
+@dataclass
+class Collector:
+    """Plays days for a worker, and carries stores from batch to batch where the game does.
+
+    Parameters
+    ----------
+    ground : Ground
+        Game and arrivals.
+    tariff : Tariff
+        Prices in ticks.
+    carried : Tensor [B, N] kWh, optional
+        Where the stores are (``storage_end: carry``).
+    """
+
+    ground: Ground
+    tariff: Tariff
+    carried: Tensor | None = None
+
+    def __call__(self, learner: Learner, job: Tensor) -> Rollout:
+        """Play the days [B] of a job with exploration on."""
+        rollout, self.carried = collect(learner, self.ground, self.tariff, job, self.carried)
+        return rollout
+
+    def of_worker(self, place: int) -> Collector:
+        """The same for all workers: which days are played is said by the job."""
+        return self
 
 
 def collect(

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from hmarl.arm import Arm
+from hmarl.clustering import group
 from hmarl.devices import thermal_carriers, timed_stores
 from hmarl.evaluation import arrivals
 from hmarl.halfway import Keeper
-from hmarl.policies.base import Policy, Spec, portfolio_clusters
+from hmarl.policies.base import Policy, Spec
 from hmarl.sections import TariffRecipe
 from hmarl.sections import Wholesale as WholesaleSection
 from hmarl.training import Ground, Row
@@ -160,11 +161,15 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         scale_days=training,
     )
     tariff, table = default_tariff(arm.tariff, community, data)
+    wanted, places = arm.clusters, profiles.postcodes
+    groups = group(
+        game, training, wanted.name, seed, number=wanted.number, postcodes=places, band_hours=wanted.band_hours
+    )
     return World(
         arm=arm,
         seed=seed,
         game=game,
-        spec=Spec.of(game, portfolio_clusters(game), seed, arm.forecast.make()),
+        spec=Spec.of(game, groups.labels, seed, arm.forecast.make()),
         training=training,
         judged=judged,
         arrival=arrivals(game, seed),
@@ -174,7 +179,7 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         meter=Meter(replication=arm.replication, step_hours=community.step_hours),
         exchange=None if arm.wholesale is None else _exchange(arm.wholesale, community.step_minutes),
         files=(*profiles.files, *table),
-        notes=profiles.notes,
+        notes=profiles.notes if wanted.name == "portfolio" else (*profiles.notes, groups.note),
     )
 
 

@@ -39,9 +39,10 @@ class Central(nn.Module):
     def __init__(self, policy: A3C3, groups: int, spec: Spec, generator: torch.Generator) -> None:
         super().__init__()
         joint = policy.critic == "joint" or (policy.critic == "auto" and spec.agents <= JOINT_LIMIT)
-        self.encoder = None if joint else StackedMLP(1, 0, spec.personal, policy.encoder, generator)
+        bend = policy.activation
+        self.encoder = None if joint else StackedMLP(1, 0, spec.personal, policy.encoder, generator, 1.0, bend)
         others = spec.agents * spec.personal if joint else policy.encoder[-1]
-        self.net = StackedMLP(groups, spec.common + others, spec.personal, (*policy.hidden, 1), generator)
+        self.net = StackedMLP(groups, spec.common + others, spec.personal, (*policy.hidden, 1), generator, 1.0, bend)
 
     def forward(self, common: Tensor, everybody: Tensor, personal: Tensor) -> Tensor:
         """Value of each agent [G, R, K, 1] of common [R, C], everybody's [R, N, P] and own [G, R, K, P] features."""
@@ -69,10 +70,12 @@ class A3C3Learner:
         self.apart = policy.pooling == "concat" or (policy.pooling == "auto" and few)
         inbox = policy.message * (max(senders - 1, 0) if self.apart else 1)
         weights, sizes = torch_stream(spec.seed, "weights"), (spec.common, spec.personal)
-        out = len(self.heads) * self.density.width
-        self.actor = make_body(policy.body, count, sizes[0], sizes[1] + inbox, policy.hidden, out, weights)
+        out, bend = len(self.heads) * self.density.width, policy.activation
+        self.actor = make_body(policy.body, count, sizes[0], sizes[1] + inbox, policy.hidden, out, weights, bend)
         self.communicator = (
-            StackedMLP(count, *sizes, (policy.hidden[0], policy.message), weights) if policy.message else None
+            StackedMLP(count, *sizes, (policy.hidden[0], policy.message), weights, 1.0, bend)
+            if policy.message
+            else None
         )
         self.critic = Central(policy, count, spec, weights)
         spread = torch.tensor([0.5 if h == "price" else policy.noise for h in self.heads])
@@ -96,6 +99,11 @@ class A3C3Learner:
     def parameters(self) -> list[Tensor]:
         """All parameters, in a fixed order."""
         return [*self.acting, *self.critic.parameters()]
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the scales of observation and reward are known."""
+        return float(self.reward_scale) > 0
 
     def act(self, seen: Seen, explore: bool) -> Tensor:
         """Most likely action, or a sample when exploring; the day so far is remembered until a first step.
@@ -194,7 +202,7 @@ class A3C3Learner:
             return {}
         p = self.policy
         rate = set_rate(self.optimizer, p.learning_rate, p.final_learning_rate, progress)
-        if float(self.reward_scale) == 0:
+        if not self.calibrated:
             self._calibrate(rollout)
         data, sums = self._prepare(rollout), dict[str, float]()
         days = rollout.reward.shape[1]

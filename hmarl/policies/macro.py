@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from retail.battery_head import intended
 from retail.devices import at_meter, self_consumption
 from retail.game import Game
 from retail.state import State
@@ -44,7 +45,7 @@ def store_changes(game: Game, state: State) -> Tensor:
         Store side, + charges, before projection; in the order of ``NAMES``.
     """
     battery, hours = game.community.battery, game.community.step_hours
-    follow = self_consumption(game.fixed(state), battery)
+    follow = self_consumption(game.base(state), battery)
     most, least = battery.charge_kw * hours, -battery.discharge_kw * hours
     surplus = torch.minimum(follow.clamp(min=0), most)
     need = torch.maximum(follow.clamp(max=0), least)
@@ -72,6 +73,7 @@ def at_the_meter(game: Game, state: State, head: Tensor) -> tuple[Tensor, Tensor
         How much of the move was not possible, store side, at least 0.
     """
     low, high = game.feasible(state)
-    wish = game.intended(state, head)
+    c, base = game.community, game.base(state)
+    wish = intended(head, base, c.battery, c.step_hours, game.action)
     change = torch.minimum(torch.maximum(wish, low), high)
-    return game.fixed(state) + at_meter(change, game.community.battery), (wish - change).abs()
+    return base + at_meter(change, c.battery), (wish - change).abs()
