@@ -25,6 +25,9 @@ ACCEPTED = 1e-8  # near-ties (a fee of 1e-9, say) stop the last digits
 STEP_BACK = 0.9995
 PROXIMAL = 1e-8
 REFINE = 1
+CAREFUL = 20  # iterations after which steps are careful; nearly all problems end before
+CENTRED = 0.2
+STEP_BACK_CAREFUL = 0.9
 
 
 class NotConverged(RuntimeError):
@@ -190,10 +193,11 @@ def minimise(task: Task) -> tuple[Array, tuple[Array, Array, Array]]:
     points = [x, np.where(free, x - task.lower, 1.0), np.where(free, task.upper - x, 1.0)]
     points += [np.where(free, 0.1 * scale, 0.0), np.where(free, 0.1 * scale, 0.0)]
     todo = np.arange(len(x))
-    for _ in range(ITERATIONS):
+    for k in range(ITERATIONS):
         part = _take(task, todo)
         energy, stored, inside = (a[todo] for a in y)
-        new, moved, worst = _step(part, free[todo], [a[todo] for a in points], (energy, stored, inside))
+        now = [a[todo] for a in points]
+        new, moved, worst = _step(part, free[todo], now, (energy, stored, inside), careful=k >= CAREFUL)
         going = worst > TOLERANCE
         if not going.any():
             return x, y
@@ -217,9 +221,12 @@ Rows = tuple[Array, Array, Array]
 
 
 def _step(
-    task: Task, free: NDArray[np.bool_], points: list[Array], y: Rows
+    task: Task, free: NDArray[np.bool_], points: list[Array], y: Rows, *, careful: bool
 ) -> tuple[list[Array], tuple[Array, ...], Array]:
-    """One predictor-corrector step from x, its distances to the bounds and their multipliers; the residual there."""
+    """One predictor-corrector step from x, its distances to the bounds and their multipliers; the residual there.
+
+    A careful step has no second-order term and stays near the central path: slower, but without cycles.
+    """
     block = task.block
     x, below, above, low, high = points
     balance, storage, internal = block.rows(x)
@@ -251,11 +258,13 @@ def _step(
     size = _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh))
     after = ((below + size * dx) * (low + size * dlow) + (above - size * dx) * (high + size * dhigh)) * free
     centre = (np.clip(after.sum(axis=1) / count / np.maximum(gap, 1e-300), 0.0, 1.0) ** 3 * gap)[:, None] * free
-    # the second-order term belongs to a full step: unweighted, after a short one, it can end in a cycle
-    second = np.minimum(size, 1.0) * dx
+    second = dx * (not careful)  # it belongs to a full step; after short ones it can end in a cycle
+    if careful:
+        centre = np.maximum(centre, CENTRED * gap[:, None] * free)
     dx, dy, dlow, dhigh = direction(centre - low * below - second * dlow, centre - high * above + second * dhigh)
     # one length for both sides: with curvature the dual residual mixes them
-    size = np.minimum(1.0, STEP_BACK * _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh)))
+    back = STEP_BACK_CAREFUL if careful else STEP_BACK  # a step to the very bound leaves the central path
+    size = np.minimum(1.0, back * _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh)))
     moved = tuple(a + size.reshape(-1, *[1] * (a.ndim - 1)) * b for a, b in zip(y, dy, strict=True))
     change = (dx, dx, -dx, dlow, dhigh)
     return [a + size * b * free for a, b in zip(points, change, strict=True)], moved, worst

@@ -19,8 +19,8 @@ def test_the_dynamic_programme_costs_what_highs_finds(draw, seed):
     rng = np.random.default_rng(seed)
     p = draw(
         rng, days=3, prosumers=6, steps=(8, 24)[seed % 2], batteries=5, pooled=False,
-        end_value=rng.uniform(0.05, 0.3, 6), storage_end=("restore", "value")[seed // 2 % 2], eta_charge=rng.uniform(0.8, 1, 6),
-        wear_linear=rng.uniform(0, 0.02, 6) * (seed % 3 > 0),
+        end_value=rng.uniform(0.05, 0.3, 6), eta_charge=rng.uniform(0.8, 1, 6),
+        storage_end=("restore", "value")[seed // 2 % 2], wear_linear=rng.uniform(0, 0.02, 6) * (seed % 3 > 0),
     )  # fmt: skip
     # few price levels, so that many slopes tie; sometimes one price for both directions
     buy = np.round(rng.uniform(0.1, 0.4, (3, p.steps)), 1 + seed % 3)
