@@ -61,6 +61,11 @@ class Block:
     exchange: bool
     steps: int
 
+    @property
+    def lonely(self) -> bool:
+        """Whether every meter has one store of its own and none trades."""
+        return not self.exchange and np.array_equal(self.behind, np.eye(len(self.behind)))
+
     def split(self, x: Array) -> tuple[Array, ...]:
         """Cut columns [B, n] into imports, exports, gain, loss, store (, bought, sold), each [B, M or G, T]."""
         meters, groups = self.behind.shape
@@ -141,6 +146,41 @@ class _Normal:
         energy = (self._energy @ outer[..., None])[..., 0]
         stored = (self._stored @ (storage - self._link * (block.behind.T @ energy))[..., None])[..., 0]
         return energy, stored, inside
+
+
+class _Lonely:
+    """The same for one store behind each meter and no exchange: meters are eliminated first, tridiagonal systems stay.
+
+    Pivots are kept as sums of positive terms (r = pivot - store), so that nothing cancels near the bounds.
+    """
+
+    def __init__(self, block: Block, theta: Array) -> None:
+        imports, exports, gain, loss, store = (np.moveaxis(part, 2, 0).copy() for part in block.split(theta))
+        charge, discharge = (a[..., 0] for a in (block.charge, block.discharge))
+        self._flow = imports + exports + gain * charge**2 + loss * discharge**2 + 1e-300
+        self._link = gain * charge + loss * discharge
+        own = ((gain + loss) * (imports + exports) + gain * loss * (charge - discharge) ** 2) / self._flow
+        self._share = np.empty_like(store)
+        self._pivot = np.empty_like(store)
+        rest = own[0]
+        for t in range(block.steps):
+            if t:
+                rest = own[t] + store[t - 1] * rest / self._pivot[t - 1]
+            self._pivot[t] = rest + store[t] + 1e-300
+            self._share[t] = store[t] / self._pivot[t]
+
+    def solve(self, balance: Array, storage: Array, internal: Array) -> tuple[Array, Array, Array]:
+        """Multipliers y with A Theta A' y = (balance, storage, internal)."""
+        outer = np.moveaxis(balance, 2, 0) / self._flow
+        stored = np.moveaxis(storage, 2, 0) - self._link * outer
+        steps = len(stored)
+        for t in range(1, steps):
+            stored[t] += self._share[t - 1] * stored[t - 1]
+        stored /= self._pivot
+        for t in range(steps - 2, -1, -1):
+            stored[t] += self._share[t] * stored[t + 1]
+        energy = outer - self._link * stored / self._flow
+        return np.moveaxis(energy, 0, 2), np.moveaxis(stored, 0, 2), np.zeros_like(internal)
 
 
 @dataclass(frozen=True)
@@ -239,7 +279,7 @@ def _step(
 
     weight = np.where(free, task.curvature + PROXIMAL + low / below + high / above, 1.0)
     theta = np.where(free, 1.0 / weight, 0.0)
-    normal = _Normal(block, theta)
+    normal = (_Lonely if block.lonely else _Normal)(block, theta)
 
     def direction(target_low: Array, target_high: Array) -> tuple[Array, list[Array], Array, Array]:
         pull = target_low / below - target_high / above - dual
