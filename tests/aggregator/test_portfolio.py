@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import LinearConstraint, linprog, minimize
 
 from aggregator.day_program import DayProgram
+from aggregator.interior import Block, _Lonely, _Normal
 from aggregator.portfolio import BestResponse, Portfolio, PortfolioError, optimum
 
 
@@ -251,3 +252,17 @@ def test_quadratic_followers_of_every_kind_converge(seed):
     assert straight.mean <= bent.mean + 1e-6 * (1 + abs(bent.mean))
     if p.storage_end == "restore":
         assert np.abs(bent.store_change.sum(axis=2)).max() < 1e-6
+
+
+def test_tridiagonal_systems_are_the_dense_ones():
+    rng = np.random.default_rng(0)
+    eta = rng.uniform(0.8, 1.0, (4, 2, 1))
+    block = Block(np.eye(2), 1.0 / eta, eta, False, 6)
+    assert block.lonely
+    theta = rng.uniform(0.1, 3.0, (4, 60))
+    theta[:, 17] = 0.0
+    rows = rng.normal(size=(4, 2, 6)), rng.normal(size=(4, 2, 6)), np.zeros((4, 6))
+    for own, dense in zip(_Lonely(block, theta).solve(*rows), _Normal(block, theta).solve(*rows), strict=True):
+        assert own == pytest.approx(dense, rel=1e-9, abs=1e-9)
+    assert not Block(np.ones((1, 2)), block.charge, block.discharge, False, 6).lonely
+    assert not Block(np.eye(2), block.charge, block.discharge, True, 6).lonely
