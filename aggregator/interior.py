@@ -13,6 +13,7 @@ S. Mehrotra, "On the implementation of a primal-dual interior point method", SIA
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,26 +24,12 @@ TOLERANCE = 1e-10
 ACCEPTED = 1e-8  # near-ties (a fee of 1e-9, say) stop the last digits
 PROXIMAL = 1e-8
 REFINE = 1
+ITERATIONS = 150
+STEP_BACK = 0.9995
+CAREFUL = 20  # iterations after which steps are careful; nearly all problems end before
+CENTRED = 0.2
+STEP_BACK_CAREFUL = 0.9
 Rows = tuple[Array, Array, Array]
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How far the method goes.
-
-    Attributes
-    ----------
-    step_back : float
-        Share of the longest step that keeps all distances positive.
-    iterations : int
-        At most.
-    """
-
-    step_back: float
-    iterations: int
-
-
-BOLD, PATIENT = Pace(0.9995, 60), Pace(0.9, 200)
 
 
 class NotConverged(RuntimeError):
@@ -94,6 +81,11 @@ class Block:
     exchange: bool
     peak: bool
     steps: int
+
+    @property
+    def lonely(self) -> bool:
+        """Whether every meter has one store of its own and none trades."""
+        return not self.exchange and not self.peak and np.array_equal(self.behind, np.eye(len(self.behind)))
 
     def split(self, x: Array) -> tuple[Array, Array, Array, Array, list[Array]]:
         """Cut columns [B, n] into imports, exports [B, M, T], ports [B, G, P, T], store [B, G, T] and the others."""
@@ -186,6 +178,49 @@ class _Normal:
         return energy, stored, inside
 
 
+class _Lonely:
+    """The same for one store behind each meter and no exchange: meters are eliminated first, tridiagonal systems stay.
+
+    Pivots are kept as sums of positive terms (r = pivot - store), so that nothing cancels near the bounds.
+    """
+
+    def __init__(self, block: Block, theta: Array) -> None:
+        imports, exports, ports, store, _ = block.split(theta)
+        imports, exports, store = (np.moveaxis(part, 2, 0).copy() for part in (imports, exports, store))
+        ports, meter = (np.moveaxis(part, 3, 0).copy() for part in (ports, block.meter))
+        sign, grid = block.sign, imports + exports
+        self._flow = grid + (ports * meter**2).sum(axis=-1) + 1e-300
+        self._link = (ports * meter * sign).sum(axis=-1)
+        # sum of theta times flow less link squared, as a sum of squares over pairs of ports
+        own = ports.sum(axis=-1) * grid
+        for p, q in combinations(range(sign.shape[1]), 2):
+            turn = meter[..., p] * sign[:, q] - meter[..., q] * sign[:, p]
+            own += ports[..., p] * ports[..., q] * turn**2
+        own /= self._flow
+        self._keep = block.keep[:, 0]
+        self._share = np.empty_like(store)
+        self._pivot = np.empty_like(store)
+        rest = own[0]
+        for t in range(block.steps):
+            if t:
+                rest = own[t] + self._keep**2 * store[t - 1] * rest / self._pivot[t - 1]
+            self._pivot[t] = rest + store[t] + 1e-300
+            self._share[t] = self._keep * store[t] / self._pivot[t]
+
+    def solve(self, balance: Array, storage: Array, internal: Array) -> tuple[Array, Array, Array]:
+        """Multipliers y with A Theta A' y = (balance, storage, internal)."""
+        outer = np.moveaxis(balance, 2, 0) / self._flow
+        stored = np.moveaxis(storage, 2, 0) - self._link * outer
+        steps = len(stored)
+        for t in range(1, steps):
+            stored[t] += self._share[t - 1] * stored[t - 1]
+        stored /= self._pivot
+        for t in range(steps - 2, -1, -1):
+            stored[t] += self._share[t] * stored[t + 1]
+        energy = outer - self._link * stored / self._flow
+        return np.moveaxis(energy, 0, 2), np.moveaxis(stored, 0, 2), np.zeros_like(internal)
+
+
 @dataclass(frozen=True)
 class Task:
     """A batch of B problems: min cost'x + curvature/2 x^2 subject to the rows of ``block`` and lower <= x <= upper.
@@ -228,29 +263,6 @@ def minimise(task: Task) -> tuple[Array, tuple[Array, Array, Array]]:
     NotConverged
         If a member of the batch stays above tolerance.
     """
-    x, y, worst = _attempt(task, BOLD)
-    lost = np.flatnonzero(worst > ACCEPTED)
-    if len(lost):
-        # Degenerate members (linear ones, as a rule) are stopped by steps that end too close to a bound.
-        slow = _attempt(_take(task, lost), PATIENT)
-        for whole, part in zip((x, *y, worst), (slow[0], *slow[1], slow[2]), strict=True):
-            whole[lost] = part
-        lost = np.flatnonzero(worst > ACCEPTED)
-    if not len(lost):
-        return x, y
-    x[lost] = 0.5 * (task.lower + task.upper)[lost]
-    raise NotConverged(
-        f"{len(lost)} of {len(x)} follower problems stopped at a residual of {worst.max():.1e} after "
-        f"{PATIENT.iterations} iterations (allowed {ACCEPTED:.0e}); check the scales of prices ($/kWh) and energies "
-        "(kWh).",
-        lost,
-        x,
-        y,
-    )
-
-
-def _attempt(task: Task, pace: Pace) -> tuple[Array, tuple[Array, Array, Array], Array]:
-    """Iterate from the middle of the boxes; x, multipliers and the residual [B] of every member."""
     free = task.upper > task.lower
     x = np.where(free, 0.5 * (task.lower + task.upper), task.lower)
     y = (np.zeros_like(task.balance), np.zeros_like(task.storage), np.zeros(task.balance.shape[::2]))
@@ -258,19 +270,29 @@ def _attempt(task: Task, pace: Pace) -> tuple[Array, tuple[Array, Array, Array],
     # distances to the bounds are kept on their own: the difference x - bound would lose its last digits
     points = [x, np.where(free, x - task.lower, 1.0), np.where(free, task.upper - x, 1.0)]
     points += [np.where(free, 0.1 * scale, 0.0), np.where(free, 0.1 * scale, 0.0)]
-    todo, residual = np.arange(len(x)), np.zeros(len(x))
-    for _ in range(pace.iterations):
+    todo = np.arange(len(x))
+    for k in range(ITERATIONS):
         part = _take(task, todo)
         energy, stored, inside = (a[todo] for a in y)
-        new, moved, worst = _step(part, free[todo], [a[todo] for a in points], (energy, stored, inside), pace.step_back)
-        residual[todo] = worst
+        now = [a[todo] for a in points]
+        new, moved, worst = _step(part, free[todo], now, (energy, stored, inside), careful=k >= CAREFUL)
         going = worst > TOLERANCE
         if not going.any():
-            break
+            return x, y
         todo = todo[going]
         for old, fresh in zip((*points, *y), (*new, *moved), strict=True):
             old[todo] = fresh[going]
-    return x, y, residual
+    if worst.max() <= ACCEPTED:
+        return x, y
+    lost = todo[worst > ACCEPTED]
+    x[lost] = 0.5 * (task.lower + task.upper)[lost]
+    raise NotConverged(
+        f"{len(lost)} of {len(x)} follower problems stopped at a residual of {worst.max():.1e} after {ITERATIONS} "
+        f"iterations (allowed {ACCEPTED:.0e}); check the scales of prices ($/kWh) and energies (kWh).",
+        lost,
+        x,
+        y,
+    )
 
 
 def _take(task: Task, which: NDArray[np.intp]) -> Task:
@@ -279,9 +301,12 @@ def _take(task: Task, which: NDArray[np.intp]) -> Task:
 
 
 def _step(
-    task: Task, free: NDArray[np.bool_], points: list[Array], y: Rows, step_back: float
+    task: Task, free: NDArray[np.bool_], points: list[Array], y: Rows, *, careful: bool
 ) -> tuple[list[Array], tuple[Array, ...], Array]:
-    """One predictor-corrector step from x, its distances to the bounds and their multipliers; the residual there."""
+    """One predictor-corrector step from x, its distances to the bounds and their multipliers; the residual there.
+
+    A careful step has no second-order term and stays near the central path: slower, but without cycles.
+    """
     block = task.block
     x, below, above, low, high = points
     balance, storage, internal = block.rows(x)
@@ -294,7 +319,7 @@ def _step(
 
     weight = np.where(free, task.curvature + PROXIMAL + low / below + high / above, 1.0)
     theta = np.where(free, 1.0 / weight, 0.0)
-    normal = _Normal(block, theta)
+    normal = (_Lonely if block.lonely else _Normal)(block, theta)
 
     def direction(target_low: Array, target_high: Array) -> tuple[Array, list[Array], Array, Array]:
         pull = target_low / below - target_high / above - dual
@@ -310,15 +335,16 @@ def _step(
         return dx, dy, (target_low - low * dx) / below, (target_high + high * dx) / above
 
     dx, dy, dlow, dhigh = direction(-low * below, -high * above)
-    most = 1.0 / step_back
-    size = _length(free, most, (below, dx), (above, -dx), (low, dlow), (high, dhigh))
+    size = _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh))
     after = ((below + size * dx) * (low + size * dlow) + (above - size * dx) * (high + size * dhigh)) * free
     centre = (np.clip(after.sum(axis=1) / count / np.maximum(gap, 1e-300), 0.0, 1.0) ** 3 * gap)[:, None] * free
-    # the second-order term belongs to a full step: unweighted, after a short one, it can end in a cycle
-    second = np.minimum(size, 1.0) * dx
+    second = dx * (not careful)  # it belongs to a full step; after short ones it can end in a cycle
+    if careful:
+        centre = np.maximum(centre, CENTRED * gap[:, None] * free)
     dx, dy, dlow, dhigh = direction(centre - low * below - second * dlow, centre - high * above + second * dhigh)
     # one length for both sides: with curvature the dual residual mixes them
-    size = np.minimum(1.0, step_back * _length(free, most, (below, dx), (above, -dx), (low, dlow), (high, dhigh)))
+    back = STEP_BACK_CAREFUL if careful else STEP_BACK  # a step to the very bound leaves the central path
+    size = np.minimum(1.0, back * _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh)))
     moved = tuple(a + size.reshape(-1, *[1] * (a.ndim - 1)) * b for a, b in zip(y, dy, strict=True))
     change = (dx, dx, -dx, dlow, dhigh)
     return [a + size * b * free for a, b in zip(points, change, strict=True)], moved, worst
@@ -328,9 +354,9 @@ def _largest(a: Array) -> Array:
     return np.abs(a.reshape(len(a), -1)).max(axis=1, initial=0.0)
 
 
-def _length(free: NDArray[np.bool_], limit: float, *pairs: tuple[Array, Array]) -> Array:
-    """Longest step in [0, limit] that keeps value + step * change >= 0 for all pairs, [B, 1]."""
-    most = np.full(len(free), limit)
+def _length(free: NDArray[np.bool_], *pairs: tuple[Array, Array]) -> Array:
+    """Longest step in [0, 1 / STEP_BACK] that keeps value + step * change >= 0 for all pairs, [B, 1]."""
+    most = np.full(len(free), 1.0 / STEP_BACK)
     for value, change in pairs:
         shrinks = free & (change < 0.0)
         ratio = np.where(shrinks, value / np.where(shrinks, -change, 1.0), np.inf)

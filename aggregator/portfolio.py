@@ -13,8 +13,11 @@ from aggregator.day_batch import DayBatch
 from aggregator.day_program import Day, DayProgram
 from aggregator.pools import Group, Pool, pools
 from aggregator.prosumers import STORAGE_ENDS, Array, Portfolio, PortfolioError
+from aggregator.slope_merge import Fleet
 
 __all__ = ["STORAGE_ENDS", "BestResponse", "Portfolio", "PortfolioError", "Response", "as_days", "optimum"]
+
+FLEET_FROM, FLEET_STEPS = 100, 96
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,9 @@ class Response:
 class BestResponse:
     """The followers' optimum as a function of the tariff; models are compiled once, on first use.
 
-    Linear followers (no quadratic wear) are solved day by day in HiGHS from the last basis; quadratic ones, and with
-    ``together`` all, days at once by ``aggregator.interior``. A new object starts cold, so that its answers depend on
-    its own calls only.
+    Linear followers (no quadratic wear) are solved day by day in HiGHS from the last basis, 100 and more lonely ones
+    together by ``aggregator.slope_merge``; quadratic ones, those with other stores, and with ``together`` all, all days
+    at once by ``aggregator.interior``. A new object starts cold, so that its answers depend on its own calls only.
 
     Parameters
     ----------
@@ -83,6 +86,8 @@ class BestResponse:
     def __init__(self, portfolio: Portfolio, *, merge: bool = True, together: bool = False) -> None:
         self.portfolio, self.together = portfolio, together
         self.pools = pools(portfolio, merge=merge)
+        many = len(self.pools) >= FLEET_FROM and portfolio.steps <= FLEET_STEPS
+        self._fleet = Fleet.of(self.pools) if many else None
         self._linear: dict[tuple[Group, ...], DayProgram] = {}
         self._quadratic: dict[tuple[object, ...], DayBatch] = {}
 
@@ -169,6 +174,8 @@ class BestResponse:
                 f"The buy price {buy[day, step]:g} is below the sell price {sell[day, step]:g} $/kWh on day {day}, "
                 f"step {step}: buying and selling at once would earn without end; keep buy >= sell."
             )
+        if self._fleet is not None and self._fleet.applies(sell):
+            return _assemble_fleet(portfolio, self._fleet, buy, sell, weights)
         found = list(zip(self.pools, self.days(buy, sell), strict=True))
         return _assemble(portfolio, found, buy, sell, weights)
 
@@ -231,6 +238,24 @@ def _idle(fixed: Array, buy: Array, sell: Array) -> Day:
     none = np.zeros((0, fixed.shape[1]))
     value = np.where(fixed > 0.0, buy, sell)
     return Day(np.maximum(fixed, 0.0), np.maximum(-fixed, 0.0), 0.0 * fixed, none, none, none, value, none)
+
+
+def _assemble_fleet(portfolio: Portfolio, fleet: Fleet, buy: Array, sell: Array, weights: ArrayLike | None) -> Response:
+    """The response of lonely linear followers, all at once; ``_assemble`` on arrays."""
+    shape = (portfolio.prosumers, portfolio.days, portfolio.steps)
+    change = fleet.respond(buy, sell).reshape(shape).transpose(1, 0, 2)
+    gain, loss = np.maximum(change, 0.0), np.maximum(-change, 0.0)
+    net = portfolio.fixed_kwh + gain / portfolio.eta_charge[:, None] - loss * portfolio.eta_discharge[:, None]
+    importing, exporting = np.maximum(net, 0.0), np.maximum(-net, 0.0)
+    wear = portfolio.wear_linear * (gain + loss).sum(axis=2)
+    own = wear.copy()
+    if portfolio.storage_end == "value":
+        own -= portfolio.end_value * change.sum(axis=2)
+    cost = own + np.einsum("dt,dnt->dn", buy, importing) - np.einsum("dt,dnt->dn", sell, exporting)
+    days = len(buy)
+    weight = np.full(days, 1.0 / days) if weights is None else np.asarray(weights, dtype=np.float64)
+    mean = float(weight @ cost.sum(axis=1))
+    return Response(cost, own, importing, exporting, net.sum(axis=1), change, wear.sum(axis=1), (), mean)
 
 
 def _assemble(

@@ -50,7 +50,7 @@ class Fleet:
 
     @classmethod
     def of(cls, pools: Sequence[Pool]) -> Fleet | None:
-        """The fleet of some pools, or None where one has two meters, two stores or quadratic wear.
+        """The fleet of some pools, or None where one has two meters, two stores, quadratic wear or a day of its own.
 
         Parameters
         ----------
@@ -62,7 +62,7 @@ class Fleet:
             Problems ordered by pool, then day.
         """
         if any(
-            len(pool.groups) > 1 or pool.fixed_kwh.shape[1] > 1 or any(one.wear_quadratic > 0.0 for one in pool.groups)
+            len(pool.groups) > 1 or pool.fixed_kwh.shape[1] > 1 or not pool.linear or pool.begin is not None
             for pool in pools
         ):
             return None

@@ -37,8 +37,8 @@ def earned(followers, price, given):
     return profit_by_day(response, price - given["charges"], given["sell"], given["wholesale"]).mean(), response
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_the_chain_of_bounds(draw, seed):
+def check_chain(draw, seed):
+    """Delivered <= MILP bound <= decoupled bound <= first best on one instance; whether its cap binds."""
     rng, followers, prices, given = instance(draw, seed)
     bound = decoupled_bound(followers, prices, **given)
     assert bound.certified
@@ -58,6 +58,18 @@ def test_the_chain_of_bounds(draw, seed):
         price = prices.clip(rng.uniform(prices.low, prices.high))
         profit, _ = earned(followers, price, given)
         assert profit <= min(bound.value, exact.bound) + 1e-5
+    return prices.mean_cap is not None and exact.price.mean() >= prices.mean_cap - 1e-6
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_chain_of_bounds(draw, seed):
+    check_chain(draw, seed)
+
+
+@pytest.mark.slow
+def test_the_chain_on_two_hundred_instances(draw):
+    binding = sum(check_chain(draw, seed) for seed in range(200))
+    assert binding >= 40
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 5, 7, 8])
