@@ -55,6 +55,8 @@ class Size:
         Sampled admissible tariffs for the followers' regret.
     homes : int or None
         Homes that search for a profitable deviation; None = all.
+    measured : int or None
+        Homes, evenly spaced, whose exploitability is bounded; None = all.
     """
 
     deviations: int
@@ -63,11 +65,12 @@ class Size:
     days: int
     tariffs: int
     homes: int | None
+    measured: int | None
 
 
 SIZES = {
-    "short": Size(deviations=60, seeds=2, learning=False, days=3, tariffs=4, homes=6),
-    "full": Size(deviations=60, seeds=3, learning=True, days=14, tariffs=12, homes=None),
+    "short": Size(deviations=60, seeds=2, learning=False, days=3, tariffs=4, homes=6, measured=200),
+    "full": Size(deviations=60, seeds=3, learning=True, days=14, tariffs=12, homes=None, measured=None),
 }
 """Option ``equilibrium.certificate`` -> what is affordable."""
 

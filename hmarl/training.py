@@ -21,6 +21,8 @@ from retail.tariff import Tariff
 
 Report = Callable[[str, float], None]
 Row = dict[str, float | str]
+CELLS = 6_000_000
+"""Homes times steps times parallel rows of one batch of candidates; each takes some 200 bytes."""
 
 
 class TrainingError(RuntimeError):
@@ -278,11 +280,13 @@ def _draw(days: Tensor, count: int, rng: np.random.Generator) -> Tensor:
 
 
 def _tune(learner: Tunable, ground: Ground, tariff: Tariff, rows_at_once: int = 4096) -> Row:
-    """Try all candidates at once, as rows of one batch."""
+    """Try all candidates at once, as rows of one batch, as far as memory goes."""
     candidates, days = torch.tensor(learner.candidates, dtype=torch.float64), ground.days
     costs = []
     # Under ``carry`` days follow each other, so a batch holds one row for each candidate, not one for each day too.
     rows_each = len(days) if ground.game.terminates else 1
+    homes = ground.game.community
+    rows_at_once = min(rows_at_once, CELLS // (homes.prosumers * homes.steps))
     for part in candidates.split(max(1, rows_at_once // rows_each)):
         learner.numbers = part.repeat_interleave(rows_each, 0)
         costs.append(lane_costs(ground.game, learner, days, tariff, ground.arrival, len(part)))

@@ -196,15 +196,15 @@ def searched(portfolio, wholesale, prices, start, budget=40, **terms):
     raise AssertionError(f"no rest within {budget} simulations")
 
 
-def day(seed):
-    """Four homes over 24 hours, two with batteries, one day."""
+def day(seed, count=4):
+    """Homes over 24 hours, each alone, every other one with a battery of its own size, one day."""
     rng, steps = np.random.default_rng(seed), 24
-    load = rng.uniform(0.2, 1.2, (1, 4, steps))
-    load[:, :, 17:21] += rng.uniform(0.3, 1.5, (1, 4, 4))
+    load = rng.uniform(0.2, 1.2, (1, count, steps))
+    load[:, :, 17:21] += rng.uniform(0.3, 1.5, (1, count, 4))
     sun = np.clip(np.sin((np.arange(steps) - 6) / 12 * np.pi), 0, None)
-    pv = sun * rng.uniform(0, 3, (1, 4, 1)) * (rng.random(4) < 0.6)[:, None]
-    has = np.arange(4) % 2 == 0
-    size, rate = has * rng.uniform(4, 12, 4), 2.5 * has
+    pv = sun * rng.uniform(0, 3, (1, count, 1)) * (rng.random(count) < 0.6)[:, None]
+    has = np.arange(count) % 2 == 0
+    size, rate = has * rng.uniform(4, 12, count), 2.5 * has
     homes = Portfolio(load - pv, 0.0, size, 2.0 * has, rate, rate, 0.95, 0.95, 0.0, 0.03, pooled=False)
     wholesale = rng.uniform(0.03, 0.1, (1, steps))
     wholesale[:, 17:21] += 0.08
@@ -229,6 +229,27 @@ def test_the_search_delivers_what_the_exact_model_delivers(seed):
         assert simulations <= 40
         assert search.centre.profit.mean() >= best - 0.005 * abs(best)
         assert search.centre.profit.mean() <= exact.bound + 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("count", [4, 20, 60, 300])
+def test_the_certified_global_gap_is_at_most_five_percent(count, seed):
+    """Exact regularised followers: what the search delivers against the decoupled bound."""
+    _, portfolio, wholesale, prices = day(seed, count)
+    sell, charges = np.full(24, 0.05), np.full(24, 0.02)
+    bound = decoupled_bound(BestResponse(portfolio), prices, sell=sell, charges=charges, wholesale=wholesale)
+    assert bound.certified
+    queue = (Trial(prices.clip(bound.best_price), "start"), Trial(prices.clip(bound.price), "probe"))
+    clusters = np.zeros(count, int)
+    search = Search(Terms(), Structural(portfolio, sell), clusters, sell, charges, False, queue)
+    for _ in range(12 if count < 300 else 6):
+        search, trial = search.propose(prices)
+        if trial is None:
+            break
+        search, _ = search.learn(trial, simulated(portfolio, trial.price, wholesale))
+    gap = (bound.value - search.centre.profit.mean()) / bound.value
+    assert -1e-9 <= gap <= 0.05, f"{count} homes, community {seed}: certified gap {gap:.2%}"
 
 
 def test_noise_must_be_exceeded_and_cycles_are_left(draw):
