@@ -17,7 +17,7 @@ def test_the_readme_is_true(monkeypatch):
         exec(compile(block, "README.md", "exec"), session)
 
 
-@pytest.mark.parametrize("name", ["quickstart", "followers", "ausgrid8"])
+@pytest.mark.parametrize("name", ["quickstart", "followers", "ausgrid8", "real_homes"])
 def test_shipped_studies_are_named_in_the_readme_and_checked(name):
     from hmarl.study import Study
 
