@@ -35,7 +35,7 @@ def intended(power: Tensor, base: Tensor, battery: Battery, step_hours: float, a
         Store side, + charges.
     """
     head = power.double()
-    moved = head * torch.where(head > 0, battery.charge_kw, battery.discharge_kw) * step_hours
+    moved = head * torch.where(head > 0, battery.charge_kw * step_hours, battery.discharge_kw * step_hours)
     return moved + self_consumption(base, battery) if action == "residual" else moved
 
 

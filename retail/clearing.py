@@ -31,6 +31,8 @@ def clear_at(auction: Auction, orders: Orders, prices: Tariff, arrival: Tensor |
     Trades [B, M]
         Wh and nano-currency; cash without the fee.
     """
+    if not bool(prices.fee.any()):
+        return auction.clear(orders, prices.buy, prices.sell, arrival)
     shifted = Orders(orders.wh, torch.where(orders.wh > 0, orders.tick - prices.fee[:, None], orders.tick))
     # A price taker sees the fee only in its outside option.
     return auction.clear(shifted, prices.buy - prices.fee, prices.sell, arrival)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -109,6 +110,11 @@ class Battery:
     def capacity(self) -> Tensor:
         """Usable capacity, Tensor [N] kWh."""
         return self.store_max - self.store_min
+
+    @cached_property
+    def wears(self) -> bool:
+        """Whether any battery wears."""
+        return bool((self.wear_linear > 0).any() or (self.wear_quadratic > 0).any())
 
     @property
     def has(self) -> Tensor:

@@ -23,7 +23,7 @@ def self_consumption(fixed: Tensor, battery: Battery) -> Tensor:
     Tensor [..., N] kWh
         Store side, + charges (surplus), - discharges (need).
     """
-    return torch.where(fixed > 0, -fixed / battery.eta_discharge, -fixed * battery.eta_charge)
+    return fixed * torch.where(fixed > 0, -1 / battery.eta_discharge, -battery.eta_charge)
 
 
 def feasible_range(
@@ -53,14 +53,17 @@ def feasible_range(
         Store side, ``low <= high``; where the start is out of reach both lead as near to it as possible.
     """
     charge, discharge = battery.charge_kw * step_hours, battery.discharge_kw * step_hours
-    low = torch.maximum(battery.store_min - stored, -discharge)
-    high = torch.minimum(battery.store_max - stored, charge)
+    least, most = battery.store_min, battery.store_max
     if restore:
-        # The target band comes last and is cut to the physical range, so an unreachable start is approached.
-        need = battery.start - steps_left * charge - stored
-        most = battery.start + steps_left * discharge - stored
-        low, high = torch.minimum(torch.maximum(low, need), high), torch.maximum(torch.minimum(high, most), low)
-    return low, high
+        least = torch.maximum(least, battery.start - steps_left * charge)
+        most = torch.minimum(most, battery.start + steps_left * discharge)
+    low, high = torch.maximum(least - stored, -discharge), torch.minimum(most - stored, charge)
+    if not restore or not bool((low > high).any()):
+        return low, high
+    # Where the start is out of reach the target is cut to the physical range, so that it is approached.
+    bottom = torch.maximum(battery.store_min - stored, -discharge)
+    top = torch.minimum(battery.store_max - stored, charge)
+    return torch.minimum(low, top), torch.maximum(high, bottom)
 
 
 def at_meter(store_change: Tensor, battery: Battery) -> Tensor:
@@ -78,7 +81,7 @@ def at_meter(store_change: Tensor, battery: Battery) -> Tensor:
     Tensor [..., N] kWh
         + = drawn from the meter.
     """
-    return torch.where(store_change > 0, store_change / battery.eta_charge, store_change * battery.eta_discharge)
+    return store_change * torch.where(store_change > 0, 1 / battery.eta_charge, battery.eta_discharge)
 
 
 def from_meter(energy: Tensor, battery: Battery) -> Tensor:
@@ -96,7 +99,7 @@ def from_meter(energy: Tensor, battery: Battery) -> Tensor:
     Tensor [..., N] kWh
         Store side, + charges.
     """
-    return torch.where(energy > 0, energy * battery.eta_charge, energy / battery.eta_discharge)
+    return energy * torch.where(energy > 0, battery.eta_charge, 1 / battery.eta_discharge)
 
 
 def wear(store_change: Tensor, battery: Battery, step_hours: float) -> Tensor:
@@ -116,5 +119,7 @@ def wear(store_change: Tensor, battery: Battery, step_hours: float) -> Tensor:
     Tensor [..., N] $
         ``kappa |x| + rho / 2 * x² / step_hours``.
     """
+    if not battery.wears:
+        return torch.zeros_like(store_change)
     through = store_change.abs()
-    return battery.wear_linear * through + battery.wear_quadratic / 2 * through * through / step_hours
+    return through * (battery.wear_linear + (battery.wear_quadratic / (2 * step_hours)) * through)

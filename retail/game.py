@@ -284,7 +284,7 @@ class Game:
         c = self.community
         if state.step >= c.steps:
             raise GameError(f"The day is over after {c.steps} steps; call reset.")
-        if not bool(torch.isfinite(action).all()):
+        if not bool(torch.isfinite(action.sum())):
             raise GameError(f"An action of step {state.step} is not a number; check the policy that made it.")
         asked = named(action, heads, self.heads)
         prices = state.tariff[:, state.step]
@@ -295,14 +295,16 @@ class Game:
         if "curtail" in asked:
             base = base + asked["curtail"].double().clamp(0, 1) * c.daily(c.pv)[state.days, state.step]
         change, low, high = self.move(state, base, asked)
-        posted = position_orders(base + at_meter(change, c.battery), asked.get("price"), prices.buy, prices.sell)
-        trades, change = self._clear(state, posted, change, (low, high), asked, prices)
         net = base + at_meter(change, c.battery)
+        posted = position_orders(net, asked.get("price"), prices.buy, prices.sell)
+        trades, change = self._clear(state, posted, change, (low, high), asked, prices)
+        if self.dispatch == "contingent":
+            net = base + at_meter(change, c.battery)
         grid = net - trades.wh.double() / 1000
         over = None if self.peak is None else excess(self.peak, grid, c.step_hours)
         if over is not None:
             net, grid = net - over.unserved, grid - over.unserved
-        fee_cash = trades.wh.clamp(min=0) * prices.fee[:, None] * NANO_PER_TICK_WH
+        fee_cash = trades.wh.clamp(min=0) * (prices.fee * NANO_PER_TICK_WH)[:, None]
         bill = (trades.cash + fee_cash).double() / NANO + tariff_bill(grid, prices)
         bill = bill if used is None else bill + used.cash
         bill = bill if over is None else bill + over.charge

@@ -8,9 +8,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from retail.community import Community
+from retail.community import Battery, Community
 from retail.device_features import device_feature_names, device_features
-from retail.devices import self_consumption
 from retail.equipment import Equipment
 from retail.forecast import mean_of_last_days
 from retail.orders import NANO_PER_TICK_WH
@@ -91,7 +90,8 @@ class Observer:
         tables = {
             "size": size,
             "expected": expected,
-            "own": torch.stack([x.float() for x in own]),
+            "own": torch.stack([x.float() for x in own]).permute(2, 0, 1, 3).contiguous(),
+            "private": _scales(c.battery, size),
             "pooled": self._pooled(pooled_fixed, pooled_expected, size.mean()),
             "pooled_net": (pooled_fixed / size.mean()).float(),
             "pooled_expected": pooled_expected,
@@ -190,24 +190,28 @@ class Observer:
         common = state.outlook.common[step]
         if self.public != "none":
             common = torch.cat([common, torch.stack(self._last_market(state), -1).float()], -1)
-        batch, homes = state.stored.shape
+        own, static = self._table("own"), self._table("static")
+        known, fixed_rows = own.shape[1], own.shape[1] + static.shape[1]
         devices = [] if self._devices is None else device_features(self._devices, state)
-        private = [state.outlook.dear_need[step], *(p.float() for p in (*self._private(state, fixed), *devices))]
-        static = self._table("static").T[:, None].expand(-1, batch, homes)
+        personal = (state.outlook.dear_need[step], *self._private(state, fixed), *devices)
         # Feature by feature is how rows are copied at full speed; the view puts the features last.
-        return Features(
-            common, torch.cat([self._table("own")[:, state.days, step], static, torch.stack(private)]).permute(1, 2, 0)
-        )
+        rows = torch.empty(fixed_rows + len(personal), *state.stored.shape)
+        torch.index_select(own[step], 1, state.days, out=rows[:known])
+        rows[known:fixed_rows] = static.T[:, None]
+        for place, values in enumerate(personal, fixed_rows):
+            rows[place] = values
+        return Features(common, rows.permute(1, 2, 0))
 
     def _private(self, state: State, fixed: Tensor) -> tuple[Tensor, ...]:
-        battery, size = self.community.battery, self._table("size")
-        room = battery.capacity.clamp(min=1e-9)
-        least, most = battery.store_min - state.stored, battery.store_max - state.stored
-        offset = torch.minimum(torch.maximum(self_consumption(fixed, battery), least), most)
-        worth = state.last_wh.double() * (NANO_PER_TICK_WH * PRICE_SCALE * TICKS_PER_UNIT)
-        price = state.last_cash / torch.where(worth == 0, 1.0, worth)
-        above = (state.stored - battery.start) / room
-        return -least / room, above, offset / size, state.last_wh / (1000 * size), price
+        least, most, start, per_room, per_size, into, out = self._table("private")
+        stored, wh = state.stored.float(), state.last_wh.float()
+        need = fixed.float()
+        offset = need * torch.where(need > 0, out, into)
+        offset = torch.minimum(torch.maximum(offset, least - stored), most - stored)
+        worth = wh * (NANO_PER_TICK_WH * PRICE_SCALE * TICKS_PER_UNIT)
+        price = torch.where(wh == 0, 0.0, state.last_cash.float() / worth)
+        above = (stored - start) * per_room
+        return (stored - least) * per_room, above, offset * per_size, wh * (per_size / 1000), price
 
     def _last_market(self, state: State) -> tuple[Tensor, Tensor]:
         """Volume and mean price of the last auction, each [B]."""
@@ -222,6 +226,13 @@ class Observer:
     def _table(self, name: str) -> Tensor:
         tables: dict[str, Tensor] = self.__dict__["_tables"]
         return tables[name]
+
+
+def _scales(battery: Battery, size: Tensor) -> Tensor:
+    """What private features are made with, float32 [7, N]: limits, start, scales, and self-consumption per kWh."""
+    per_room = 1 / battery.capacity.clamp(min=1e-9) * battery.has
+    parts = (battery.store_min, battery.store_max, battery.start, per_room, 1 / size)
+    return torch.stack([*parts, -battery.eta_charge, -1 / battery.eta_discharge]).float()
 
 
 def _quantile(rows: Tensor) -> Tensor:

@@ -76,7 +76,9 @@ def to_wh(kwh: Tensor) -> Tensor:
     Tensor [...] int64 Wh
         What rounding leaves goes to the grid (or to the own back-up).
     """
-    return torch.floor(kwh.abs() * 1000 + 0.5).to(torch.int64) * torch.sign(kwh).to(torch.int64)
+    # Conversion cuts towards zero.
+    half = torch.full((), 0.5, dtype=kwh.dtype)
+    return (kwh * 1000 + torch.copysign(half, kwh)).to(torch.int64)
 
 
 def position_orders(net: Tensor, head: Tensor | None, buy: Tensor, sell: Tensor) -> Orders:

@@ -46,14 +46,14 @@ class RetailEnv(ParallelEnv):
 
     @functools.cache  # noqa: B019
     def action_space(self, agent: str) -> Box:
-        """Battery power and limit price, each in [-1, 1], float32.
+        """One number in [-1, 1] for each of ``Game.heads``, float32; the first two are battery and limit price.
 
         Parameters
         ----------
         agent : str
-            Name of a prosumer; units: battery rating, and feed-in (-1) to buy price (+1).
+            Name of a prosumer; units as in ``retail.heads``.
         """
-        return Box(-1.0, 1.0, (2,), np.float32)
+        return Box(-1.0, 1.0, (len(self.game.heads),), np.float32)
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
@@ -89,7 +89,7 @@ class RetailEnv(ParallelEnv):
         Parameters
         ----------
         actions : dict
-            Box action of every prosumer (rating units, price position).
+            Box action of every prosumer.
 
         Returns
         -------

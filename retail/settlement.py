@@ -25,7 +25,7 @@ def tariff_bill(kwh: Tensor, prices: Tariff) -> Tensor:
     """
     # Dividing integer tensors would give float32.
     buy, sell = (p.double()[:, None] / TICKS_PER_UNIT for p in (prices.buy, prices.sell))
-    return kwh.clamp(min=0) * buy + kwh.clamp(max=0) * sell
+    return kwh * torch.where(kwh > 0, buy, sell)
 
 
 def matched_worth(prices: Tariff) -> Tensor:
@@ -59,9 +59,10 @@ def matching_gain(net: Tensor, fixed: Tensor, prices: Tariff) -> Tensor:
     Tensor [B, N] $
         For each home on its own, the others as they are.
     """
-    with_it, without = [], []
-    for own, idle in ((net.clamp(min=0), fixed.clamp(min=0)), ((-net).clamp(min=0), (-fixed).clamp(min=0))):
-        total = own.sum(-1, keepdim=True)
-        with_it.append(total)
-        without.append(total - own + idle)
-    return matched_worth(prices)[:, None] * (torch.minimum(*with_it) - torch.minimum(*without))
+    bought, idle = net.clamp(min=0), fixed.clamp(min=0)
+    demand = bought.sum(-1, keepdim=True)
+    supply = demand - net.sum(-1, keepdim=True)
+    # Idle, this home would add ``more`` to the demand, and ``more + net - fixed`` to the supply.
+    more = idle - bought
+    without = more + torch.minimum(demand, supply + (net - fixed))
+    return matched_worth(prices)[:, None] * (torch.minimum(demand, supply) - without)
