@@ -158,7 +158,7 @@ def collect(
         features.append(seen.features)
         actions.append(action)
         rewards.append(outcome.reward.to(torch.float32))
-    features.append(game.features(state))
+    features.append(look(game, learner, state).features)
     stacked = Features(*(torch.stack(part) for part in zip(*features, strict=True)))
     rollout = Rollout(stacked, torch.stack(actions), torch.stack(rewards), game.terminates)
     return rollout, None if game.terminates else state.stored
