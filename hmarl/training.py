@@ -265,7 +265,7 @@ def collect(
         features.append(seen.features)
         actions.append(action)
         rewards.append(outcome.reward.to(torch.float32))
-    features.append(game.features(state))
+    features.append(look(game, learner, state).features)
     stacked = Features(*(torch.stack(part) for part in zip(*features, strict=True)))
     published = [torch.stack(part) for part in zip(*public[1:], strict=True)]
     rollout = Rollout(stacked, torch.stack(actions), torch.stack(rewards), game.terminates, *published)

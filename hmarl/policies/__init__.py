@@ -5,6 +5,8 @@ from __future__ import annotations
 POLICIES: dict[str, str] = {
     "rule-based": "hmarl.policies.rule_based:RuleBased",
     "zi": "hmarl.policies.zi:ZI",
+    "zip": "hmarl.policies.zip:ZIP",
+    "gd": "hmarl.policies.gd:GD",
     "q-learning": "hmarl.policies.q_learning:QLearning",
     "dqn": "hmarl.policies.dqn:DQN",
     "mf-q": "hmarl.policies.mf_q:MFQ",
