@@ -191,6 +191,12 @@ def agents_table(world: World, settled: Settled, held_out: NDArray[np.bool_]) ->
         "peer_fee": o.fee_cash.double() * NANO,
         "charged_kwh": o.store_change.clamp(min=0),
     }
+    if o.used is not None:
+        flows["other_devices_kwh"] = o.used.use
+        for k, carrier in enumerate(c.thermal):
+            flows[f"{carrier.carrier}_bought_from_peers_kwh"] = o.used.carrier_wh[..., k].clamp(min=0).double() / 1000
+    if o.peak is not None:
+        flows["not_served_kwh"] = o.peak.unserved
     return pd.DataFrame(
         {
             "day": date.repeat(homes),

@@ -1,5 +1,6 @@
 import numpy as np
 import torch
+from device_homes import PRICES, community
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from retail import Battery, Community, Game, Tariff, auction, parallel_env
@@ -32,3 +33,10 @@ def test_the_end_of_a_day_terminates_or_truncates():
         assert e.agents == []
         assert e.state().shape == (4 * len(e.observation_names),)
         assert {"cost", "net_kwh", "store_change_kwh"} == set(infos["a"])
+
+
+def test_every_device_has_its_place_in_an_action():
+    game = Game(community(), auction("da"), curtail=True)
+    e = parallel_env(game, PRICES)
+    parallel_api_test(e, num_cycles=30)
+    assert e.action_space("h0").shape == (len(game.heads),) == (2 + 1 + len(game.equipment.heads),)
