@@ -82,6 +82,8 @@ class Groups:
         Tensor [G, R, K, P]
             Padding repeats the first member of its group.
         """
+        if self.members.shape[1] == 1:
+            return x.transpose(0, 1)[self.members[:, 0]].unsqueeze(2)
         return x[:, self.members].transpose(0, 1)
 
     def scatter(self, y: Tensor) -> Tensor:
@@ -163,7 +165,10 @@ class StackedMLP(nn.Module):
         groups, rows, width, _ = personal.shape
         first = self.weights[0]
         shared = torch.matmul(common, first[:, : self.common]) + self.biases[0]
-        own = torch.bmm(personal.reshape(groups, rows * width, -1), first[:, self.common :])
+        flat, columns = personal.reshape(groups, rows * width, -1), first[:, self.common :]
+        if width == 1:
+            return torch.baddbmm(shared, flat, columns)
+        own = torch.bmm(flat, columns)
         x = own.reshape(groups, rows, width, -1) + shared.unsqueeze(2)
         return x.reshape(groups, rows * width, -1)
 
@@ -174,7 +179,8 @@ class StackedMLP(nn.Module):
         return x
 
     def _activate(self, x: Tensor) -> Tensor:
-        return torch.relu(torch.layer_norm(x, x.shape[-1:])) if self.norm else torch.tanh(x)
+        # In place: neither a product nor a normalisation needs its own result for its derivative.
+        return torch.layer_norm(x, x.shape[-1:]).relu_() if self.norm else x.tanh_()
 
 
 def _orthogonal(a: int, b: int, generator: torch.Generator) -> Tensor:

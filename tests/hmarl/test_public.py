@@ -10,7 +10,7 @@ from hmarl.evaluation import arrivals
 from hmarl.policies.base import Spec, portfolio_clusters
 from hmarl.policies.iddpg import IDDPG
 from hmarl.policies.mean_field import MeanField
-from hmarl.public import MARKET, OwnEffect, market_summary, mean_actions, publish, public_width
+from hmarl.public import MARKET, OwnEffect, market_summary, mean_actions, public_width, publish
 from hmarl.training import Ground, collect
 from retail import Battery, Community, Game, Tariff, auction
 

@@ -17,7 +17,6 @@ from hmarl.policies.da_maddpg import DAMADDPG
 from hmarl.policies.iddpg import IDDPG
 from hmarl.policies.maddpg import MADDPG
 from hmarl.policies.matd3 import MATD3
-from hmarl.policies.mean_field import MeanField
 from hmarl.policies.ps_maddpg import PSMADDPG
 from hmarl.training import Ground, train
 from retail import Battery, Community, Game, Tariff, auction
@@ -100,7 +99,7 @@ def test_presets_of_the_papers_are_recipes_of_their_own():
 
 
 def test_impossible_recipes_are_refused():
-    with pytest.raises(ValueError, match="trace is 2.*; it must be between 0 and 1") as caught:
+    with pytest.raises(ValueError, match=r"trace is 2.*; it must be between 0 and 1") as caught:
         PSMADDPG(trace=2, batch_days=0, noise=0)
     assert "batch_days is 0" in str(caught.value)
     assert "noise is 0" in str(caught.value)
@@ -118,6 +117,8 @@ ARENA = {
     "noise": 0.3,
     "final_noise": 0.1,
     "anchor": 0.0,
+    "trace": 0.0,
+    "n_step": 1,
     "action_penalty": 0.0,
     "hidden": (16,),
     "critic_hidden": (32, 32),
