@@ -188,19 +188,7 @@ def settle(
     meter = meter or Meter()
     kwh = np.asarray(grid_kwh, dtype=np.float64)
     given = {"peer": trade_cash, "fee": fee_cash, "heat": np.broadcast_to(heat_cash, kwh.shape)}
-    part = {name: _integers(cash, f"{name} cash", kwh.shape) for name, cash in given.items()}
-    for name in ("peer", "heat"):
-        _zero(part[name].sum(axis=1), f"Payments between peers ({name} cash)")
-    prices = [np.asarray(part).reshape(-1, 1) for part in (tariff.energy, tariff.network, tariff.levy, tariff.sell)]
-    if len(prices[0]) != len(kwh):
-        raise LedgerError(f"The tariff has {len(prices[0])} steps, grid_kwh has {len(kwh)}; give one price per step.")
-    bought, sold = np.maximum(kwh, 0.0), np.maximum(-kwh, 0.0)
-    for name, price in zip(("energy", "network", "levy"), prices, strict=False):
-        part[name] = _nano(bought * (price * NANO_PER_TICK) / NANO)
-    part["feed_in"] = -_nano(sold * (prices[3] * NANO_PER_TICK) / NANO)
-    for name, amount in (("shortfall", shortfall), ("fuel", fuel), ("peak", peak)):
-        part[name] = _nano(np.broadcast_to(np.asarray(amount, dtype=np.float64), kwh.shape))
-
+    part = _parts(kwh, tariff, given, {"shortfall": shortfall, "fuel": fuel, "peak": peak})
     k, steps, prosumers = meter.replication, len(kwh), kwh.shape[1]
     everything = sum(np.abs(amount).sum() / NANO for amount in part.values())
     if k * everything > LARGEST:
@@ -234,6 +222,23 @@ def settle(
     )  # fmt: skip
     ledger.check()
     return ledger
+
+
+def _parts(kwh: Array, tariff: Tariff, cash: dict[str, Any], dollars: dict[str, ArrayLike]) -> dict[str, Nano]:
+    """What each prosumer of one community pays by purpose, arrays [S, N] int64 nano."""
+    part = {name: _integers(amount, f"{name} cash", kwh.shape) for name, amount in cash.items()}
+    for name in ("peer", "heat"):
+        _zero(part[name].sum(axis=1), f"Payments between peers ({name} cash)")
+    prices = [np.asarray(p).reshape(-1, 1) for p in (tariff.energy, tariff.network, tariff.levy, tariff.sell)]
+    if len(prices[0]) != len(kwh):
+        raise LedgerError(f"The tariff has {len(prices[0])} steps, grid_kwh has {len(kwh)}; give one price per step.")
+    bought, sold = np.maximum(kwh, 0.0), np.maximum(-kwh, 0.0)
+    for name, price in zip(("energy", "network", "levy"), prices, strict=False):
+        part[name] = _nano(bought * (price * NANO_PER_TICK) / NANO)
+    part["feed_in"] = -_nano(sold * (prices[3] * NANO_PER_TICK) / NANO)
+    for name, amount in dollars.items():
+        part[name] = _nano(np.broadcast_to(np.asarray(amount, dtype=np.float64), kwh.shape))
+    return part
 
 
 def _wholesale(

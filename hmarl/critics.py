@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hmarl.networks import Groups, StackedMLP
+from retail.observation import Features
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,38 @@ class Scene:
     ----------
     common : Tensor [R, C]
         Features that all agents share.
+    flat : Tensor [R, M, P]
+        Features of each agent.
     personal : Tensor [G, R, K, P]
-        Features of each agent, by group of the actors.
+        The same by group of the actors.
     public : Tensor [R, Z]
         What was published of the step.
     """
 
     common: Tensor
+    flat: Tensor
     personal: Tensor
     public: Tensor
+
+    @classmethod
+    def of(cls, features: Features, groups: Groups, public: Tensor) -> Scene:
+        """Bring observations into groups.
+
+        Parameters
+        ----------
+        features : Features
+            Common [R, C] and personal [R, M, P] (scaled).
+        groups : Groups
+            Of the actors.
+        public : Tensor [R, Z]
+            What was published.
+
+        Returns
+        -------
+        Scene
+            No unit.
+        """
+        return cls(features.common, features.personal, groups.gather(features.personal), public)
 
 
 class Critic(Protocol):
@@ -142,8 +166,7 @@ class JointCritic:
         self.net = StackedMLP(self.agents, wide, 0, (*hidden, 1), generator, activation="norm-relu")
 
     def _first(self, scene: Scene, action: Tensor) -> Tensor:
-        flat = (self.groups.scatter(x).flatten(1) for x in (scene.personal, action))
-        x = torch.cat([scene.common, *flat], -1)
+        x = torch.cat([scene.common, scene.flat.flatten(1), self.groups.scatter(action).flatten(1)], -1)
         return torch.matmul(x, self.net.weights[0]) + self.net.biases[0]
 
     def _grouped(self, values: Tensor) -> Tensor:
@@ -164,5 +187,16 @@ class JointCritic:
 
 
 def parameters(critics: list[Critic]) -> list[nn.Parameter]:
-    """All weights of several critics, in order."""
+    """All weights of several critics, in order.
+
+    Parameters
+    ----------
+    critics : list of Critic
+        One, or twins.
+
+    Returns
+    -------
+    list of Parameter
+        For one optimiser; no unit.
+    """
     return [p for critic in critics for p in critic.net.parameters()]

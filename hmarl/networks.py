@@ -84,6 +84,8 @@ class Groups:
         Tensor [G, R, K, P]
             Padding repeats the first member of its group.
         """
+        if self.members.shape[1] == 1:
+            return x.transpose(0, 1)[self.members[:, 0]].unsqueeze(2)
         return x[:, self.members].transpose(0, 1)
 
     def scatter(self, y: Tensor) -> Tensor:
@@ -103,12 +105,13 @@ class Groups:
 
 
 def _norm_relu(x: Tensor) -> Tensor:
-    return torch.relu(torch.layer_norm(x, x.shape[-1:]))
+    return torch.layer_norm(x, x.shape[-1:]).relu_()
 
 
+# In place: neither a product nor a normalisation needs its own result for its derivative.
 BENDS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "relu": torch.relu,
+    "tanh": torch.tanh_,
+    "relu": torch.relu_,
     "norm-relu": _norm_relu,
 }
 

@@ -34,7 +34,17 @@ class Published(NamedTuple):
 
 
 def reads_public(learner: Any) -> bool:
-    """Whether a learner wants what is published, by its attribute ``reads_public``."""
+    """Whether a learner wants what is published.
+
+    Parameters
+    ----------
+    learner : Learner
+        Says so by its attribute ``reads_public``; False when absent.
+
+    Returns
+    -------
+    bool
+    """
     return bool(getattr(learner, "reads_public", False))
 
 

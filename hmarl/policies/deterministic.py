@@ -82,11 +82,11 @@ class Deterministic:
     critic_first: int = 200
     updates_per_day: float = 0.5
     batch: int = 256
-    actor_rate: float = 3e-4
-    critic_rate: float = 1e-3
+    actor_rate: float = 1e-3
+    critic_rate: float = 2e-3
     final_share: float = 0.1
     gamma: float = 1.0
-    trace: float = 0.9
+    trace: float = 0.95
     n_step: int = 24
     target_rate: float = 0.005
     noise: float = 0.13

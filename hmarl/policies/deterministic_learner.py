@@ -165,7 +165,7 @@ class DeterministicLearner:
     def _values(self, features: Features, public: Tensor) -> Tensor:
         """Values [R, M] of the present actors."""
         with torch.no_grad():
-            scene = Scene(features.common, self.groups.gather(features.personal), public)
+            scene = Scene.of(features, self.groups, public)
             action = self._smoothed(self.actor, scene) / self.policy.noise
             return self.groups.scatter(_least([c.value(scene, action) for c in self.critics]))[..., 0]
 
@@ -186,7 +186,7 @@ class DeterministicLearner:
             Loss of the critics by net, mean size of the actors' actions.
         """
         p, sample = self.policy, self.memory.sample(self.policy.batch, self.replay)
-        scene = Scene(sample.features.common, self.groups.gather(sample.features.personal), sample.public)
+        scene = Scene.of(sample.features, self.groups, sample.public)
         taken, target = self.groups.gather(sample.action), self._target(sample)
         real = self.groups.real[:, None, :, None].float() / p.batch
         # Sum over nets of the mean over rows: a net's step does not depend on how many other nets there are.
@@ -215,7 +215,7 @@ class DeterministicLearner:
         gain = self.critics[0].own(scene, taken / p.noise, action / p.noise, shift)
         gain = gain - p.action_penalty * before_tanh.square().mean(-1, keepdim=True)
         if p.anchor > 0:
-            gain = gain - p.anchor * ((action - taken) / p.noise).square().mean(-1, keepdim=True)
+            gain = gain - p.anchor * ((action - taken) / self._spread()).square().mean(-1, keepdim=True)
         self._step(self.actor_step, list(self.actor.parameters()), -(gain * weight).sum())
         return float((action.detach().abs() * weight).sum()) / (len(weight) * len(self.heads))
 
@@ -231,7 +231,7 @@ class DeterministicLearner:
         if not self.memory.bootstraps:
             return gain
         with torch.no_grad():
-            after = Scene(sample.after.common, self.groups.gather(sample.after.personal), sample.public_after)
+            after = Scene.of(sample.after, self.groups, sample.public_after)
             action = self._smoothed(self.actor_target, after) / self.policy.noise
             values = _least([c.value(after, action) for c in self.targets])
             return gain + sample.discount[:, None, None] * values

@@ -5,6 +5,7 @@ import torch
 
 from hmarl.critics import JointCritic, LocalCritic, Scene
 from hmarl.networks import Groups
+from retail.observation import Features
 from retail.streams import torch_stream
 
 AGENTS, ROWS = 5, 7
@@ -33,7 +34,7 @@ def test_stacked_local_critics_equal_a_list_of_nets(sharing):
     groups, common, public, (personal, taken, action) = setting(sharing)
     critic = LocalCritic(len(groups.real), (4, 6, 3, 2), (8, 8), torch_stream(0, "weights"))
     critic.net.double()
-    scene = Scene(common, groups.gather(personal), public)
+    scene = Scene.of(Features(common, personal), groups, public)
     shift = torch.randn(ROWS, AGENTS, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     value = groups.scatter(critic.value(scene, groups.gather(taken)))
     moved = critic.own(scene, groups.gather(taken), groups.gather(action), groups.gather(shift))
@@ -50,7 +51,7 @@ def test_joint_actor_step_equals_literal_substitution(sharing):
     groups, common, public, (personal, taken, action) = setting(sharing)
     critic = JointCritic(groups, (4, 3, 2), (8, 8), torch_stream(0, "weights"))
     critic.net.double()
-    scene = Scene(common, groups.gather(personal), public)
+    scene = Scene.of(Features(common, personal), groups, public)
     value = groups.scatter(critic.value(scene, groups.gather(taken)))
     ours, literal = (action.clone().requires_grad_() for _ in range(2))
     fast = groups.scatter(critic.own(scene, groups.gather(taken), groups.gather(ours), None))

@@ -117,6 +117,8 @@ ARENA = {
     "noise": 0.3,
     "final_noise": 0.1,
     "anchor": 0.0,
+    "trace": 0.0,
+    "n_step": 1,
     "action_penalty": 0.0,
     "hidden": (16,),
     "critic_hidden": (32, 32),
