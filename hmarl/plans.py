@@ -70,7 +70,18 @@ def plan_of(game: Game, days: Tensor, response: Response, *, pooled: bool) -> Pl
 
 
 def heads_of(game: Game) -> tuple[str, ...]:
-    """Heads of an action that ``follow`` fills."""
+    """Heads of an action that ``follow`` fills.
+
+    Parameters
+    ----------
+    game : Game
+        With its devices.
+
+    Returns
+    -------
+    tuple of str
+        Battery first.
+    """
     return ("battery", *game.equipment.heads)
 
 
