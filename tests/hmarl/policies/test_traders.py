@@ -26,7 +26,7 @@ NONE = torch.zeros(200, dtype=torch.int64)
 def book_of(orders, limit, trades):
     """What traders see after a period in which prices are in units of 1 tick = 1e-5."""
     books = len(orders.wh)
-    state = State(1, NONE[:books], None, None, torch.zeros(books, 1), trades.wh, trades.cash, None)
+    state = State(1, NONE[:books], None, None, torch.zeros(books, 1), NONE, trades.wh, trades.cash, None)
     return Posted(orders.wh, orders.tick.double() / TICKS, limit / TICKS).book(state)
 
 
@@ -91,7 +91,7 @@ def test_margins_adapt_as_the_paper_says():
     filled[::3] = 0
     u, width = draw(books, traders, 2), torch.full((books, 1), 100.0, dtype=torch.float64)
     traits = Traits(draw(traders), draw(traders), 0.05, 0.0005)
-    book = Posted(side, price, limit).book(State(1, None, None, None, None, 0 * side, 0 * side, None))
+    book = Posted(side, price, limit).book(State(1, None, None, None, None, None, 0 * side, 0 * side, None))
     after = adapted(now, book._replace(filled=filled, mean=mean), width, u, traits)
     for b, n in np.ndindex(books, traders):
         s = int(side[b, n])
