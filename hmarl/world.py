@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +154,7 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         arm=arm,
         seed=seed,
         game=game,
-        spec=Spec.of(game, groups.labels, seed),
+        spec=replace(Spec.of(game, groups.labels, seed), postcodes=places),
         training=training,
         judged=judged,
         arrival=arrivals(game, seed),

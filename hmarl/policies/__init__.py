@@ -10,6 +10,7 @@ POLICIES: dict[str, str] = {
     "coordinated": "hmarl.policies.coordinated:Coordinated",
     "apg": "hmarl.policies.apg:APG",
     "a3c3": "hmarl.policies.a3c3:A3C3",
+    "mb-a3c3": "hmarl.policies.mb_a3c3:MBA3C3",
     "optimal": "hmarl.policies.optimal:Optimal",
 }
 """Name -> ``module:Class`` of every follower policy."""

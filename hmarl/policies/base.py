@@ -43,6 +43,8 @@ class Spec:
         Seed of the run; a learner draws from its own named streams.
     game : Game or None
         The retail game, for rules and planners; None in any other environment (``hmarl.arena``).
+    postcodes : tuple of str
+        Of each prosumer, where the source knows them.
     """
 
     agents: int
@@ -54,6 +56,7 @@ class Spec:
     steps: int
     seed: int
     game: Game | None = None
+    postcodes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, game: Game, clusters: Tensor, seed: int) -> Spec:
