@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,7 +169,7 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         arm=arm,
         seed=seed,
         game=game,
-        spec=Spec.of(game, groups.labels, seed, arm.forecast.make()),
+        spec=replace(Spec.of(game, groups.labels, seed, arm.forecast.make()), postcodes=places),
         training=training,
         judged=judged,
         arrival=arrivals(game, seed),

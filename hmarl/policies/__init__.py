@@ -23,6 +23,7 @@ POLICIES: dict[str, str] = {
     "apg": "hmarl.policies.apg:APG",
     "a3c3": "hmarl.policies.a3c3:A3C3",
     "mpc": "hmarl.policies.mpc:MPC",
+    "mb-a3c3": "hmarl.policies.mb_a3c3:MBA3C3",
     "optimal": "hmarl.policies.optimal:Optimal",
 }
 """Name -> ``module:Class`` of every follower policy."""

@@ -203,8 +203,8 @@ class A3C3Learner:
         p = self.policy
         rate = set_rate(self.optimizer, p.learning_rate, p.final_learning_rate, progress)
         if not self.calibrated:
-            self._calibrate(rollout)
-        data, sums = self._prepare(rollout), dict[str, float]()
+            self.calibrate(rollout)
+        data, sums = self.prepare(rollout), dict[str, float]()
         days = rollout.reward.shape[1]
         parts = torch.randperm(days, generator=self.noise).split(-(-days // p.parts))
         pieces = [data] if len(parts) == 1 else [self._days(data, part) for part in parts]
@@ -214,7 +214,7 @@ class A3C3Learner:
                     sums[key] = sums.get(key, 0.0) + value / (p.passes * len(pieces))
         return sums | {"learning_rate": rate}
 
-    def _calibrate(self, rollout: Rollout) -> None:
+    def calibrate(self, rollout: Rollout) -> None:
         """Fix the scales of observation and reward from the first rollout (training days only)."""
         common, personal = (part[:-1] for part in rollout.features)
         self.standard = Standard.of(common.flatten(0, 1), personal[..., self.groups.agents, :].flatten(0, 2))
@@ -225,7 +225,7 @@ class A3C3Learner:
         """Bring something of all agents [T, B, N, P] into groups [G, T, B, K, P]."""
         return self.groups.gather(x.flatten(0, 1)).unflatten(1, tuple(x.shape[:2]))
 
-    def _prepare(self, rollout: Rollout) -> dict[str, Tensor]:
+    def prepare(self, rollout: Rollout) -> dict[str, Tensor]:
         """Everything of a rollout that stays the same over its passes: [T, B, ...] or [G, T, B, K, ...]."""
         common, everybody = self.standard(rollout.features)
         data = {
@@ -247,7 +247,7 @@ class A3C3Learner:
     @staticmethod
     def _days(data: dict[str, Tensor], part: Tensor) -> dict[str, Tensor]:
         """Some days of a rollout, in a row in memory."""
-        place = {"common": 1, "everybody": 1}
+        place = dict.fromkeys(("common", "everybody", "raw_common", "raw_personal"), 1)
         return {k: v if v.dim() == 0 else v.index_select(place.get(k, 2), part) for k, v in data.items()}
 
     def evaluate(self, data: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -266,12 +266,15 @@ class A3C3Learner:
         target = raw + value.detach()[:, :-1]
         if not p.normalise:
             return raw, target
-        share = self._share(raw)
-        centred = raw - (raw * share).sum((1, 2, 3), keepdim=True)
-        spread = (centred.square() * share).sum((1, 2, 3), keepdim=True).sqrt()
-        return centred / (spread + 1e-8), target
+        return self.normalised(raw), target
 
-    def _share(self, like: Tensor) -> Tensor:
+    def normalised(self, raw: Tensor) -> Tensor:
+        """Bring [G, T, B, K, 1] to mean 0 and spread 1 within each group."""
+        share = self.share(raw)
+        centred = raw - (raw * share).sum((1, 2, 3), keepdim=True)
+        return centred / ((centred.square() * share).sum((1, 2, 3), keepdim=True).sqrt() + 1e-8)
+
+    def share(self, like: Tensor) -> Tensor:
         """Weights [G, 1, 1, K, 1] that make a sum the mean over the real rows of each group."""
         return self.real / (self.real.sum(3, keepdim=True) * like.shape[1] * like.shape[2])
 
@@ -283,12 +286,12 @@ class A3C3Learner:
             old, advantage, target = d["old"], d["advantage"], d["target"]
         else:
             old, (advantage, target) = now.detach(), self._advantage(d, value)
-        ratio, share = torch.exp(now - old), self._share(now)
+        ratio, share = torch.exp(now - old), self.share(now)
         clipped = ratio.clamp(1 - p.clip, 1 + p.clip)
         # Sum over groups of the mean over rows: a group's step does not depend on how many other groups there are.
         policy_loss = -(torch.minimum(ratio * advantage, clipped * advantage) * share).sum()
         value_loss = ((value[:, :-1] - target).square() * share).sum()
-        loss = policy_loss + 0.5 * value_loss + self._further(d, output, value)
+        loss = policy_loss + 0.5 * value_loss + self.further(d, output, value)
         if p.entropy > 0:
             loss = loss - p.entropy * (self.density.entropy(output, self.free) * share).sum()
         self.optimizer.zero_grad()
@@ -306,7 +309,7 @@ class A3C3Learner:
             "concentration": float(self.free.detach().mean()),
         }
 
-    def _further(self, data: dict[str, Tensor], output: Tensor, value: Tensor) -> Tensor | float:
+    def further(self, data: dict[str, Tensor], output: Tensor, value: Tensor) -> Tensor | float:
         """Further terms of the loss, for learners built on this one."""
         return 0.0
 

@@ -48,6 +48,8 @@ class Spec:
         Whose actions a mean field averages for each agent; all others when None.
     forecast : Forecast
         What planners expect of load, PV and prices; the study's section ``forecast``.
+    postcodes : tuple of str
+        Of each prosumer, where the source knows them.
     """
 
     agents: int
@@ -61,6 +63,7 @@ class Spec:
     game: Game | None = None
     neighbours: Tensor | None = None
     forecast: Forecast = field(default_factory=Persistence)
+    postcodes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, game: Game, clusters: Tensor, seed: int, forecast: Forecast | None = None) -> Spec:

@@ -112,7 +112,7 @@ class Loop:
 def pair(agents, sizes=OURS):
     spec, rollout = problem(agents)
     learner = A3C3(**ONE, **sizes).start(spec)
-    learner._calibrate(rollout)
+    learner.calibrate(rollout)
     return learner, Loop(learner), rollout
 
 

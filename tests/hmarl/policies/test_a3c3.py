@@ -76,7 +76,7 @@ def test_learning_sees_the_day_as_acting_did(body, pooling):
     arena = MeanMessage()
     rollout = episode(learner, arena, 6, torch_stream(3, "arena"), explore=False)
     with torch.no_grad():
-        output, _ = learner.evaluate(learner._prepare(rollout))
+        output, _ = learner.evaluate(learner.prepare(rollout))
         best = learner.density.best(output, learner.free)
     flat = learner.groups.scatter(best.flatten(1, 2)).unflatten(0, (4, 6))
     torch.testing.assert_close(flat, rollout.action, rtol=1e-4, atol=1e-6)
@@ -85,7 +85,7 @@ def test_learning_sees_the_day_as_acting_did(body, pooling):
 def test_the_actors_gradient_reaches_the_senders_summed_over_receivers():
     learner, _ = trained(A3C3(pooling="mean", **FAST), episodes=32)
     rollout = episode(learner, MeanMessage(), 8, torch_stream(3, "arena"), explore=True)
-    data = learner._prepare(rollout)
+    data = learner.prepare(rollout)
     whole = (data["common"][:-1], data["personal"][:, :-1])
     output, _, _ = learner.play(whole, None, None)
     loss = output.square().sum()
@@ -114,8 +114,8 @@ def test_one_pass_is_the_step_of_the_paper():
     arena = MeanMessage()
     learner = policy.start(arena_spec(arena, 0))
     rollout = episode(learner, arena, 6, torch_stream(3, "arena"), explore=True)
-    learner._calibrate(rollout)
-    data = learner._prepare(rollout)
+    learner.calibrate(rollout)
+    data = learner.prepare(rollout)
     taken = []
     learner.advance = lambda: taken.extend(p.grad.clone() for p in learner.parameters)
     learner.policy = A3C3(**{**vars(policy), "gradient_limit": 1e9})
