@@ -73,7 +73,8 @@ def _round(
     tariff = offer.tariff
     rows, played_episodes = _train(world, k, last, learner, tariff, rng, moved, report)
     report(f"round {k + 1}: settling", (k + 0.9) / rules.rounds)
-    settled = settle(world, learner, tariff)
+    settled = settle(world, learner, tariff, offer.shares)
+    offer = replace(offer, delivered=float(settled.profit.mean()))
     played = settled.played
     cost, before = float(played.cost.mean()), None if last is None else float(last.settled.played.cost.mean())
     drift = np.inf if before is None else abs(cost - before) / max(abs(before), 1e-9)
@@ -163,15 +164,12 @@ def damped(new: Tariff, old: Tariff, share: float) -> Tariff:
 
 def _in_force(offer: Offer, last: Iterate, share: float, seen: View) -> Offer:
     """The damped offer, with the promise of the tariff that is really in force."""
-    from aggregator.promise import promise  # noqa: PLC0415  pyomo is slow to import
+    from aggregator.promise import seal  # noqa: PLC0415  pyomo is slow to import
 
     tariff = damped(offer.tariff, last.tariff, share)
-    promised = promise(seen, tariff)
-    gap = None
-    if promised is not None and offer.bound is not None:
-        gap = (offer.bound - promised) / max(abs(offer.bound), 1e-12)
     method = f"{offer.method}; damped, {share:.0%} of the tariff before kept"
-    return replace(offer, tariff=tariff, promised=promised, gap=gap, method=method)
+    bare = replace(offer, tariff=tariff, promised=None, gap=None, worst_tie=None, best_tie=None, method=method)
+    return seal(seen, bare)
 
 
 def _reason(converged: bool, fixed: bool, moved: float, drift: float, k: int, rounds: int, tolerance: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hmarl.evaluation import play
 from hmarl.iterate import learns
@@ -72,7 +73,7 @@ def teach(
     return numbered, int(float(rows[-1]["episode"]))
 
 
-def settle(world: World, learner: Learner, tariff: Tariff) -> Settled:
+def settle(world: World, learner: Learner, tariff: Tariff, shares: NDArray[np.float64] | None = None) -> Settled:
     """Play and settle all training days: the same days and arrivals at every tariff, so that differences are paired.
 
     Parameters
@@ -83,10 +84,12 @@ def settle(world: World, learner: Learner, tariff: Tariff) -> Settled:
         Acts with exploration off.
     tariff : Tariff [T] or [community days, T]
         Ticks.
+    shares : array [T], optional
+        What the offer in force buys day-ahead, as a share of the forecast (``Offer.shares``).
 
     Returns
     -------
     Settled
         Money in $, energy in kWh.
     """
-    return settle_days(world, play(world.game, learner, world.training, tariff, world.arrival))
+    return settle_days(world, play(world.game, learner, world.training, tariff, world.arrival), shares)

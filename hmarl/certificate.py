@@ -120,7 +120,9 @@ def _largest(value: NDArray[Any]) -> float:
     return float(np.abs(value).max(initial=0))
 
 
-def judged_only(world: World, settled: Settled, rows: NDArray[np.int64]) -> Settled:
+def judged_only(
+    world: World, settled: Settled, rows: NDArray[np.int64], shares: NDArray[np.float64] | None = None
+) -> Settled:
     """The judged days settled by themselves, so that they compare with other worlds settled on the same days.
 
     Parameters
@@ -130,6 +132,8 @@ def judged_only(world: World, settled: Settled, rows: NDArray[np.int64]) -> Sett
         Training and judged days.
     rows : array of int
         Positions of the judged ones.
+    shares : array [T], optional
+        What the offer in force buys day-ahead, as a share of the forecast.
 
     Returns
     -------
@@ -138,4 +142,4 @@ def judged_only(world: World, settled: Settled, rows: NDArray[np.int64]) -> Sett
     """
     index, p = torch.from_numpy(rows), settled.played
     outcome = combine([p.outcome], lambda parts: parts[0][index])
-    return settle_days(world, type(p)(p.days[index], p.tariff[index], outcome, p.stored[index]))
+    return settle_days(world, type(p)(p.days[index], p.tariff[index], outcome, p.stored[index]), shares)

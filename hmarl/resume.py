@@ -94,7 +94,7 @@ def load(folder: Path, world: World) -> tuple[list[Round], Iterate | None]:
     rounds, done = list(progress.rounds), progress.rounds[-1]
     learner, rng = world.policy.start(world.spec), stream(world.seed, "days")
     restore(learner, rng, progress.learners)
-    settled = settle(world, learner, done.tariff)
+    settled = settle(world, learner, done.tariff, done.offer.shares)
     kept = (
         "k",
         "offer",
@@ -122,6 +122,6 @@ def _trusted() -> list[Any]:
 
     ours: list[Any] = [Progress, Round, Step, Memory, Tariff]
     ours += [Offer, Local, Portfolio, Observed, Structural, Search, Terms, Trial]
-    kinds = [type(np.dtype(name)) for name in ("float64", "int64", "bool")]
+    kinds = [type(np.dtype(name)) for name in ("float64", "float32", "int64", "bool")]
     scalar, array = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
     return [*ours, np.ndarray, np.dtype, scalar, array, *kinds]

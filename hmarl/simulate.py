@@ -114,7 +114,7 @@ def simulate(
     }
     measures = _measures(last, settled, rows, yardsticks)
     report("certificate", 0.97)
-    certificate = certify(world, learner, last, judged_only(world, settled, rows)) | {
+    certificate = certify(world, learner, last, judged_only(world, settled, rows, last.offer.shares)) | {
         "yardsticks_per_day": yardsticks,
         "judged_days": len(rows),
         "not_served_mwh": _not_served(world, settled),
@@ -156,7 +156,7 @@ def _all_days(world: World, learner: Learner, last: Iterate) -> tuple[Settled, N
     ]
     played = merged(parts)
     judged = np.flatnonzero(torch.isin(played.days, world.judged).numpy())
-    return settle_days(world, played), judged, torch.isin(played.days, held).numpy()
+    return settle_days(world, played, last.offer.shares), judged, torch.isin(played.days, held).numpy()
 
 
 def _not_served(world: World, settled: Settled) -> float:

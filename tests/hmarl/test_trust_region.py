@@ -99,10 +99,20 @@ def contents(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.name != storage.MANIFEST}
 
 
-@pytest.mark.parametrize("method", ["alternate", "trust-region"])
-@pytest.mark.parametrize("followers", ["zi", "mappo"])
-def test_a_run_killed_after_any_round_ends_with_the_same_bytes(tmp_path, monkeypatch, method, followers):
+@pytest.mark.parametrize(
+    ("method", "followers", "leader"),
+    [
+        ("alternate", "zi", None),
+        ("alternate", "mappo", None),
+        ("alternate", "zi", "learned"),
+        ("trust-region", "zi", None),
+        ("trust-region", "mappo", None),
+    ],
+)
+def test_a_run_killed_after_any_round_ends_with_the_same_bytes(tmp_path, monkeypatch, method, followers, leader):
     changes = {"equilibrium.method": method, "equilibrium.simulations": 4, "calendar.days": 3}
+    if leader is not None:
+        changes["leader"] = leader
     changes |= {**LEARNED, "followers": "zi"} if followers == "zi" else LEARNED
     tiny = study(**changes)
     assert not run_study(tiny, out=tmp_path / "straight").failures
