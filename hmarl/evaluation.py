@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import partial
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from hmarl.policies.base import Learner, Seen
 from hmarl.public import publish, reads_public, unpublished
 from retail.game import Game
 from retail.observation import Features
-from retail.state import Outcome, State, combine
+from retail.state import Outcome, State, combine, day_record, write_step
 from retail.streams import stream
 from retail.tariff import Tariff
 
@@ -215,18 +214,22 @@ def play_rows(
         Stored energy after each step.
     """
     state = game.reset(days, tariff, arrival, stored, features=learner.reads_features)
-    outcomes, after = [], []
+    steps, record = game.community.steps, None
+    after = torch.empty(len(days), steps, game.community.prosumers, dtype=torch.float64)
     public = unpublished(learner, len(days), game.community.prosumers).vector
     with torch.no_grad():
-        for _ in range(game.community.steps):
+        for step in range(steps):
             action = learner.act(look(game, learner, state, public), explore=False)
             before = state
             state, outcome = game.step(state, action, learner.heads)
             if reads_public(learner):
                 public = publish(game, before, outcome, action).vector
-            outcomes.append(outcome)
-            after.append(state.stored)
-    return combine(outcomes, partial(torch.stack, dim=1)), torch.stack(after, 1)
+            # Written where it stays: a list of steps to stack would need twice the memory.
+            record = day_record(outcome, steps) if record is None else record
+            write_step(record, outcome, step)
+            after[:, step] = state.stored
+    assert record is not None  # a day has steps
+    return record, after
 
 
 def look(game: Game, learner: Learner, state: State, public: Tensor | None = None) -> Seen:

@@ -145,3 +145,41 @@ def _combined(parts: list[Any], join: Callable[[list[Tensor]], Tensor]) -> Any:
     if isinstance(first, Tensor):
         return join(parts)
     return type(first)(*(_combined(list(column), join) for column in zip(*parts, strict=True)))
+
+
+def day_record(outcome: Outcome, steps: int) -> Outcome:
+    """Room for all steps of a day.
+
+    Parameters
+    ----------
+    outcome : Outcome of Tensor [B, ...]
+        Of any step.
+    steps : int
+        T.
+
+    Returns
+    -------
+    Outcome of Tensor [B, T, ...]
+        Not yet written.
+    """
+    return combine([outcome], lambda parts: parts[0].new_empty(len(parts[0]), steps, *parts[0].shape[1:]))
+
+
+def write_step(record: Outcome, outcome: Outcome, step: int) -> None:
+    """Write one step into a record.
+
+    Parameters
+    ----------
+    record : Outcome of Tensor [B, T, ...]
+        From ``day_record``; changed.
+    outcome : Outcome of Tensor [B, ...]
+        Units untouched.
+    step : int
+        0..T-1.
+    """
+
+    def put(parts: list[Tensor]) -> Tensor:
+        parts[0][:, step] = parts[1]
+        return parts[0]
+
+    combine([record, outcome], put)
