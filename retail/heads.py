@@ -2,13 +2,15 @@
 
 ``battery``: power in units of the rating (``Game.action``). ``price``: limit price from the feed-in price (-1) to the
 buy price (+1); without it buyers bid the buy price and sellers ask the feed-in price. Under contingent dispatch
-``draw``, ``fill`` and ``value`` set the blocks: share of the possible draw that is offered, share of the possible fill
-that is bid for, and value of stored energy between feed-in price and the day's highest buy price; without them a home
-keeps its reserve, offers the rest and values energy at its refill cost.
+``draw``, ``fill`` and ``value`` set the blocks: how much of the possible draw is offered, how much of the possible fill
+is bid for, and the value of stored energy. 0 is the game's own rule, which also holds without them (keep the reserve,
+offer the rest, value energy at its refill cost); -1 is nothing and the feed-in price, 1 all and the day's highest buy
+price.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from retail.blocks import Terms
@@ -64,7 +66,8 @@ def asked_terms(usual: Terms, most: tuple[Tensor, Tensor], asked: Asked, range_:
     most : tuple of Tensor [B, N] kWh
         Possible draw and fill.
     asked : dict
-        ``draw`` and ``fill``: shares of the possible; ``value``: place in the range; from -1 (nothing) to 1 (all).
+        ``draw``, ``fill`` and ``value``: from -1 (nothing, least value) over 0 (the game's own rule) to 1 (all that is
+        possible, largest value).
     range_ : tuple of Tensor [B, 1] $/kWh
         Least and largest value of stored energy.
 
@@ -73,9 +76,14 @@ def asked_terms(usual: Terms, most: tuple[Tensor, Tensor], asked: Asked, range_:
     Terms
         Draw and fill in kWh, value in $/kWh.
     """
-    share = {h: (asked[h].double().clamp(-1, 1) + 1) / 2 for h in BLOCK_HEADS if h in asked}
+    def between(head: str, least: Tensor | float, rule: Tensor, most: Tensor) -> Tensor:
+        if head not in asked:
+            return rule
+        wish = asked[head].double().clamp(-1, 1)
+        return rule + wish * torch.where(wish > 0, most - rule, rule - least)
+
     return Terms(
-        most[0] * share["draw"] if "draw" in share else usual.draw,
-        most[1] * share["fill"] if "fill" in share else usual.fill,
-        range_[0] + share["value"] * (range_[1] - range_[0]) if "value" in share else usual.value,
+        between("draw", 0.0, usual.draw, most[0]),
+        between("fill", 0.0, usual.fill, most[1]),
+        between("value", torch.minimum(range_[0], usual.value), usual.value, torch.maximum(range_[1], usual.value)),
     )

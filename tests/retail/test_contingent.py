@@ -111,3 +111,16 @@ def test_without_an_auction_blocks_never_move():
 def test_price_takers_cannot_hold_blocks():
     with pytest.raises(GameError, match="da, cda or none"):
         game(1, "contingent", rule="mmr")
+
+
+def test_block_heads_at_zero_are_the_games_own_rule():
+    generator = torch.Generator().manual_seed(3)
+    g = game("da", seed=1)
+    state = other = g.reset(torch.arange(3), tariff(24))
+    for _ in range(24):
+        action = torch.randn(3, 5, 1, generator=generator)
+        state, a = g.step(state, action, ("battery",))
+        zeros = torch.zeros(3, 5, 3)
+        other, b = g.step(other, torch.cat([action, zeros], -1), ("battery", "draw", "fill", "value"))
+        assert torch.equal(a.trade_wh, b.trade_wh)
+        assert torch.equal(a.store_change, b.store_change)
