@@ -115,8 +115,9 @@ def test_price_takers_cannot_hold_blocks():
 
 def test_block_heads_at_zero_are_the_games_own_rule():
     generator = torch.Generator().manual_seed(3)
-    g = game("da", seed=1)
-    state = other = g.reset(torch.arange(3), tariff(24))
+    g = game(1, "contingent")
+    prices = Tariff.make(energy=np.random.default_rng(1).uniform(0.1, 0.4, 24), sell=0.04)
+    state = other = g.reset(torch.arange(3), prices)
     for _ in range(24):
         action = torch.randn(3, 5, 1, generator=generator)
         state, a = g.step(state, action, ("battery",))
