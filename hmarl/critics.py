@@ -187,5 +187,16 @@ class JointCritic:
 
 
 def parameters(critics: list[Critic]) -> list[nn.Parameter]:
-    """All weights of several critics, in order."""
+    """Weights of several critics.
+
+    Parameters
+    ----------
+    critics : list of Critic
+        One or two.
+
+    Returns
+    -------
+    list of Parameter
+        All of them, in order.
+    """
     return [p for critic in critics for p in critic.net.parameters()]

@@ -34,7 +34,18 @@ class Published(NamedTuple):
 
 
 def reads_public(learner: Any) -> bool:
-    """Whether a learner wants what is published, by its attribute ``reads_public``."""
+    """Whether a learner wants what is published.
+
+    Parameters
+    ----------
+    learner : Learner
+        Says so by its attribute ``reads_public``; without one it does not.
+
+    Returns
+    -------
+    bool
+        True while ``Seen.public`` and ``Rollout.public`` are to be filled.
+    """
     return bool(getattr(learner, "reads_public", False))
 
 
