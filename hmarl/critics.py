@@ -187,16 +187,16 @@ class JointCritic:
 
 
 def parameters(critics: list[Critic]) -> list[nn.Parameter]:
-    """All weights of several critics, in order.
+    """Weights of several critics.
 
     Parameters
     ----------
     critics : list of Critic
-        One, or twins.
+        One or two.
 
     Returns
     -------
     list of Parameter
-        For one optimiser; no unit.
+        All of them, in order.
     """
     return [p for critic in critics for p in critic.net.parameters()]

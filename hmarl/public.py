@@ -39,11 +39,12 @@ def reads_public(learner: Any) -> bool:
     Parameters
     ----------
     learner : Learner
-        Says so by its attribute ``reads_public``; False when absent.
+        Says so by its attribute ``reads_public``; without one it does not.
 
     Returns
     -------
     bool
+        True while ``Seen.public`` and ``Rollout.public`` are to be filled.
     """
     return bool(getattr(learner, "reads_public", False))
 

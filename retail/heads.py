@@ -76,6 +76,7 @@ def asked_terms(usual: Terms, most: tuple[Tensor, Tensor], asked: Asked, range_:
     Terms
         Draw and fill in kWh, value in $/kWh.
     """
+
     def between(head: str, least: Tensor | float, rule: Tensor, most: Tensor) -> Tensor:
         if head not in asked:
             return rule

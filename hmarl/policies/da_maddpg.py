@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hmarl.networks import Sharing
 from hmarl.policies.base import Spec
 from hmarl.policies.deterministic import Deterministic
 from hmarl.policies.deterministic_learner import DeterministicLearner
@@ -31,6 +32,11 @@ class DAMADDPG(Deterministic):
     (a lag of one step), since positions depend on the state of the stores.
     """
 
+    sharing: Sharing = "agent"
+    updates_per_day: float = 0.5
+    batch: int = 256
+    final_noise: float = 0.05
+    anchor: float = 0.01
     self_consistent: bool = True
 
     def start(self, spec: Spec) -> DeterministicLearner:

@@ -80,8 +80,8 @@ class Deterministic:
     memory_days: int = 192
     warm_up_days: int = 0
     critic_first: int = 200
-    updates_per_day: float = 0.5
-    batch: int = 256
+    updates_per_day: float = 0.25
+    batch: int = 512
     actor_rate: float = 1e-3
     critic_rate: float = 2e-3
     final_share: float = 0.1
@@ -90,17 +90,17 @@ class Deterministic:
     n_step: int = 24
     target_rate: float = 0.005
     noise: float = 0.13
-    final_noise: float = 0.05
+    final_noise: float = 0.1
     actor_every: int = 1
     twin: bool = False
     target_noise: float = 0.0
     target_clip: float = 0.5
-    anchor: float = 0.01
+    anchor: float = 0.03
     action_penalty: float = 1e-3
     clip: float = 0.5
     hidden: tuple[int, ...] = (64, 64)
     critic_hidden: tuple[int, ...] = (128, 128)
-    sharing: Sharing = "agent"
+    sharing: Sharing = "cluster"
     price: Price = "truthful"
     blocks: Blocks = "usual"
 

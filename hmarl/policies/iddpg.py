@@ -27,6 +27,7 @@ class IDDPG(Deterministic):
     * no tie to the data / ``anchor`` / actors ran to saturation where critics have no data;
     * actions as they are / divided by ``noise`` in critics / critics have to resolve corrections far below 1;
     * batch normalisation / layer normalisation in critics / small batches;
+    * own actors / actors of one portfolio share weights, ``sharing: agent`` separates them / eight times the data;
     * Ornstein-Uhlenbeck / white noise / no inertia to overcome.
     """
 
@@ -48,6 +49,7 @@ class IDDPG(Deterministic):
             target_rate=0.001,
             noise=0.2,
             final_noise=0.2,
+            sharing="agent",
             anchor=0,
             action_penalty=0,
             hidden=(400, 300),

@@ -59,6 +59,7 @@ class MADDPG(Deterministic):
             target_rate=0.01,
             noise=0.3,
             final_noise=0.3,
+            sharing="agent",
             anchor=0,
             critic_hidden=(64, 64),
         )

@@ -57,6 +57,7 @@ class MATD3(Deterministic):
             final_noise=0.1,
             target_noise=0.2,
             target_clip=0.5,
+            sharing="agent",
             anchor=0,
             critic_hidden=(64, 64),
         )

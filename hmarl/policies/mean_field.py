@@ -9,7 +9,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from hmarl.networks import Sharing
 from hmarl.policies.base import Learner, Rollout, Seen, Spec, Training, learned_heads
 from hmarl.policies.deterministic import Deterministic
 from hmarl.policies.deterministic_learner import DeterministicLearner
@@ -44,7 +43,6 @@ class MeanField(Deterministic):
     """
 
     base: Literal["ddpg", "ppo"] = "ddpg"
-    sharing: Sharing = "cluster"
     self_consistent: bool = True
 
     def start(self, spec: Spec) -> MeanFieldLearner:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hmarl.networks import Sharing
 from hmarl.policies.base import Spec
 from hmarl.policies.deterministic import Deterministic
 from hmarl.policies.deterministic_learner import DeterministicLearner
@@ -32,7 +31,10 @@ class PSMADDPG(Deterministic):
     Deviations: those of ``da-maddpg``.
     """
 
-    sharing: Sharing = "cluster"
+    updates_per_day: float = 0.5
+    batch: int = 256
+    final_noise: float = 0.05
+    anchor: float = 0.01
     self_consistent: bool = True
 
     def start(self, spec: Spec) -> DeterministicLearner:

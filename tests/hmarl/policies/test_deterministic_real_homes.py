@@ -63,8 +63,7 @@ def rule(ground, tariff):
 @pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize("name", ["maddpg", "matd3", "da-maddpg", "ps-maddpg", "mean-field"])
 def test_beats_the_tuned_rule(name, seed, ground, tariff, rule):
-    # One portfolio: all eight homes learn one actor.
-    policy = make("policies", name, sharing="cluster" if name != "da-maddpg" else "agent")
+    policy = make("policies", name)
     learner = policy.start(Spec.of(ground.game, portfolio_clusters(ground.game), seed))
     rng = stream(seed, "days")
     train(learner, ground, tariff, EPISODES, rng, batch_days=policy.batch_days, budget=EPISODES, evaluate_every=10**6)
