@@ -49,7 +49,7 @@ def test_every_step_of_every_account_sums_to_zero():
         for it in Coordinator(world(arm)):
             ledger = it.settled.ledger
             assert int(np.abs(ledger.nano.sum(axis=1)).max()) == 0
-            assert len(ledger.accounts) == 5 + 7
+            assert len(ledger.accounts) == 5 + 8
             o = it.settled.played.outcome
             paid = (ledger.paid / 1e9).reshape(o.bill.shape)
             torch.testing.assert_close(torch.from_numpy(paid), o.bill + o.shortfall, rtol=0, atol=1e-8)
@@ -147,7 +147,8 @@ def test_results_are_complete_and_reproducible():
     assert a.measures == b.measures
     for name, frame in a.frames.items():
         pd.testing.assert_frame_equal(frame, b.frames[name])
-    assert set(a.frames) == {"iterations", "tariffs", "steps", "agents", "trades", "training"}
+    by_hour = {"profiles", "buses", "lines"}
+    assert set(a.frames) == {"iterations", "tariffs", "steps", "agents", "trades", "training"} | by_hour
     steps, agents, trades = (a.frames[n] for n in ("steps", "agents", "trades"))
     assert len(steps) == 6 * 24
     assert steps["held_out"].sum() == 2 * 24
