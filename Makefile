@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test verify bench bench-pypsa setup
+.PHONY: run test verify verify-mpe bench bench-pypsa setup
 .DEFAULT_GOAL := run
 
 run: setup  ## run the quickstart study and print its summary
@@ -19,6 +19,9 @@ test: setup  ## format, lint, types, imports, tests
 
 verify: setup  ## long verification runs
 	$(BIN)/pytest -m slow -n 2
+
+verify-mpe: setup  ## of these the public benchmark alone: mappo on simple_spread, 2 million steps a seed
+	$(BIN)/pytest tests/hmarl/arenas/test_mpe2.py -m slow -n 2
 
 bench: setup  ## speed tests: ratios within one process
 	$(BIN)/pytest tests/speed -p no:randomly -m "slow or not slow" -s
