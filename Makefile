@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test verify bench bench-pypsa setup
+.PHONY: run test verify verify-mpe bench bench-pypsa setup
 .DEFAULT_GOAL := run
 
 run: setup  ## run the quickstart study, print its summary, write its report
@@ -20,6 +20,10 @@ test: setup  ## format, lint, types, imports, tests
 
 verify: setup  ## long verification runs
 	$(BIN)/pytest -m slow -n 2
+
+verify-mpe: setup  ## of these the public benchmark alone (extra mpe): mappo on simple_spread, 2 million steps a seed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,mpe]'
+	$(BIN)/pytest tests/hmarl/arenas/test_mpe2.py -m slow -n 2
 
 bench: setup  ## speed tests: ratios within one process
 	$(BIN)/pytest tests/speed -p no:randomly -m "slow or not slow" -s

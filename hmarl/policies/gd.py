@@ -27,6 +27,8 @@ class GD:
     end, linear between the prices seen. The quote maximises ``belief(p) |p - limit|`` exactly. Orders are public, so
     all sellers believe alike and, with equal outside options, quote alike; so do all buyers.
 
+    Plays: the retail game
+
     Source: Gjerstad and Dickhaut (1998), Games and Economic Behavior 22, 1-29, doi 10.1006/game.1997.0576.
 
     =============== ============================ ============================ =======================================

@@ -35,7 +35,7 @@ class MFAC:
     actor         ``pi(a | o)``                  also sees m                 m is public; ``actor_sees_mean: false``
     nets          shared trunk, logits / 0.1     apart, logits as they are   value errors do not move the actor
     value, weight 0.1                            0.5                         nets apart: only the rate matters
-    entropy       0.08                           0.01, scaled rewards        rewards are divided by their spread
+    entropy       0.08                           0.003, scaled rewards       rewards are divided by their spread
     clipping      overwritten by an unclipped    norm 0.5 a net              as meant
                   step in the authors' code
     end of cut    value of the last step seen    value of what follows       no step is lost
@@ -81,7 +81,7 @@ class MFAC:
     learning_rate: float = 2e-3
     final_learning_rate: float = 2e-4
     gamma: float = 1.0
-    entropy: float = 0.01
+    entropy: float = 0.003
     value: float = 0.5
     hidden: tuple[int, ...] = (64, 64)
     sharing: Sharing = "cluster"

@@ -25,7 +25,8 @@ class MFQ(Valued):
     mean action   of the step before             the same                    it is public when agents act
     net           convolutions, 64-32, 128-64    64-64 tanh, stacked         a handful of named features
     target        paper soft, code double        soft, ``target: double``    the paper's equation
-    temperature   1 to 0.2 (80 %), to 0.1        1 to 0.05, geometrically    in units of the spread of returns
+    temperature   1 to 0.2 (80 %), to 0.1        0.05 to 0.002, falling      in units of the spread of returns: one
+                                                 geometrically               choice of an hour moves little of them
     acting        argmax in the authors' code    draws from ``pi``           argmax explores nothing
     gamma         0.95                           1                           an evening sale must be worth its price
     learning rate 1e-4                           1e-3 falling                thousands of days, not millions
@@ -41,8 +42,8 @@ class MFQ(Valued):
     """
 
     target: Target = "soft"
-    temperature: float = 1.0
-    final_temperature: float = 0.05
+    temperature: float = 0.05
+    final_temperature: float = 0.002
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,8 +20,9 @@ from retail.streams import torch_stream
 
 Explore = Literal["epsilon", "boltzmann"]
 Target = Literal["double", "soft"]
-LEVELS = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0)
-"""Levels of a head; finer around 0, since a battery's rating is far above what a home needs in most hours."""
+LEVELS = (-0.5, -0.25, -0.12, -0.05, 0.0, 0.05, 0.12, 0.25, 0.5)
+"""Levels of a head, finer around 0: a battery's rating is far above what a home needs in most hours. Give others, up
+to -1 and 1, where the ends matter."""
 
 
 @dataclass(frozen=True)

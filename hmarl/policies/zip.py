@@ -27,6 +27,8 @@ class ZIP:
     ``margin <- (p + change) / limit - 1`` if of legal sign. Homes have one margin as a buyer and one as a seller, adapt
     within a day, and carry the mean over the days of a batch on to the next ones.
 
+    Plays: the retail game
+
     Source: Cliff (1997), Minimal-intelligence agents for bargaining behaviors in market-based environments, HP
     Laboratories HPL-97-91; constants as in Cliff and Bruten (1997), HPL-97-141.
 
