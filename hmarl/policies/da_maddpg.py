@@ -33,10 +33,6 @@ class DAMADDPG(Deterministic):
     """
 
     sharing: Sharing = "agent"
-    updates_per_day: float = 0.5
-    batch: int = 256
-    final_noise: float = 0.05
-    anchor: float = 0.01
     self_consistent: bool = True
 
     def start(self, spec: Spec) -> DeterministicLearner:

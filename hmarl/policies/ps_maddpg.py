@@ -31,10 +31,6 @@ class PSMADDPG(Deterministic):
     Deviations: those of ``da-maddpg``.
     """
 
-    updates_per_day: float = 0.5
-    batch: int = 256
-    final_noise: float = 0.05
-    anchor: float = 0.01
     self_consistent: bool = True
 
     def start(self, spec: Spec) -> DeterministicLearner:
