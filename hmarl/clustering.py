@@ -65,7 +65,7 @@ class Clustering:
 
     @property
     def note(self) -> str:
-        """A sentence for the manifest."""
+        """A sentence for the notes of a run."""
         return (
             f"Homes grouped by {self.method}: {self.number} groups, silhouette {self.silhouette:.2f}, "
             f"agreement of restarts {self.agreement:.2f} (adjusted Rand)."

@@ -285,7 +285,7 @@ class MBA3C3Learner(A3C3Learner):
             "world": self.world.get_state(),
             "model": None if self.model is None else self.model.state(),
             "trails": None if trails is None else {k: v.clone() for k, v in trails.items()},
-            "days": [self.days_seen, self.next_fit],
+            "counted": [self.days_seen, self.next_fit],
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -303,7 +303,7 @@ class MBA3C3Learner(A3C3Learner):
             self.model.load(state["model"])
         self.world.set_state(state["world"])
         self.trails = None if state["trails"] is None else Trail(**state["trails"])
-        self.days_seen, self.next_fit = state["days"]
+        self.days_seen, self.next_fit = state["counted"]
 
 
 def _check(policy: MBA3C3, spec: Spec) -> None:
