@@ -223,7 +223,7 @@ def _disturbed(seen: Seen) -> Seen:
         stored = whole.stored.clone()
         stored[:, -1] = stored[:, -1] / 2 + 0.7
         whole = dataclasses.replace(whole, stored=stored)
-    return Seen(features, whole, seen.step)
+    return dataclasses.replace(seen, features=features, whole=whole)
 
 
 def _check_learning(policy: Policy, scene: Scene, name: str, seconds: float) -> None:
