@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmarl.arm import Arm
 from hmarl.clustering import group
 from hmarl.devices import thermal_carriers, timed_stores
 from hmarl.evaluation import arrivals
 from hmarl.halfway import Keeper
 from hmarl.policies.base import Policy, Spec
-from hmarl.sections import TariffRecipe
-from hmarl.sections import Wholesale as WholesaleSection
+from hmarl.study_file.arm import Arm
+from hmarl.study_file.sections import TariffRecipe
+from hmarl.study_file.sections import Wholesale as WholesaleSection
 from hmarl.training import Ground, Row
 from retail.community import Battery, Community
 from retail.data import Profiles, Window

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hmarl.bodies import Carried
 from hmarl.clustering import Method, group, mean_days
 from hmarl.imagination import Imagination
+from hmarl.nets.bodies import Carried
 from hmarl.policies.a3c3_learner import A3C3Learner
 from hmarl.policies.base import Misfit, Rollout, Seen, Spec
 from hmarl.policies.mb_a3c3 import MBA3C3
