@@ -12,8 +12,8 @@ import pyomo.environ as pyo
 
 from aggregator.conditions import TANGENTS, Conditions, Store
 from aggregator.portfolio import BestResponse, PortfolioError
+from aggregator.price_set import PriceSet
 from aggregator.prosumers import Array
-from aggregator.rules import PriceSet
 from wholesale.solve import Program
 
 AUDIT = 1e-3

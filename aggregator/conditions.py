@@ -26,8 +26,8 @@ from aggregator.bound import limit_prices
 from aggregator.boxes import StoreBox, store_box
 from aggregator.pools import Group
 from aggregator.portfolio import BestResponse
+from aggregator.price_set import PriceSet
 from aggregator.prosumers import Array
-from aggregator.rules import PriceSet
 
 TANGENTS = 12
 

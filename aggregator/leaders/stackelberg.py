@@ -12,9 +12,9 @@ from aggregator.bound import DecoupledBound, decoupled_bound
 from aggregator.leader import Bids, LeaderError, Offer, TariffRules, View
 from aggregator.leaders.wishes import familiar
 from aggregator.portfolio import BestResponse
+from aggregator.price_set import PriceSet
 from aggregator.promise import promise, seal
 from aggregator.prosumers import Array
-from aggregator.rules import PriceSet
 from retail.tariff import Tariff
 from wholesale.solve import SolverError
 
