@@ -154,7 +154,7 @@ class Stackelberg(Bids):
         binaries = count_binaries(followers)
         reasons = [f"{binaries} binaries"] if binaries > MOST_BINARIES else []
         reasons += ["peer-to-peer fee"] * (followers.portfolio.pooled and followers.portfolio.fee > 0.0)
-        reasons += ["devices besides batteries, or a peak price"] * (not all(pool.plain for pool in followers.pools))
+        reasons += ["peak price"] * any(pool.peak is not None for pool in followers.pools)
         if self.method == "bound" or (self.method == "auto" and reasons):
             return None, f"; exact model left out ({', '.join(reasons)})" if self.method == "auto" else ""
         rules = view.rules
