@@ -95,6 +95,10 @@ def deviations(prices: Any, price: Array, count: int, seed: int) -> list[tuple[s
         Kind and price; all differ from each other and from ``price``.
     """
     rng, steps = stream(seed, "deviations"), len(price)
+    if prices.menu is not None:
+        others = [one for one in prices.menu if np.abs(one - price).max() > 1e-6]
+        chosen = rng.permutation(len(others))[:count]
+        return [("another tariff of the menu", others[k]) for k in sorted(chosen)]
     wishes: list[tuple[str, Array]] = []
     moves = [(t, cents) for cents in (0.01, -0.01, 0.03, -0.03) for t in rng.permutation(steps)[: max(count // 8, 1)]]
     for t, cents in moves:

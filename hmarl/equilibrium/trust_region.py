@@ -28,8 +28,8 @@ from retail.tariff import Tariff
 
 if TYPE_CHECKING:
     from aggregator.leader import Offer, TariffRules
+    from aggregator.price_set import PriceSet
     from aggregator.response import Observed
-    from aggregator.rules import PriceSet
     from aggregator.trust_region import Search, Trial
 
 Array = NDArray[np.float64]

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from hmarl.study_file.device_sections import Cap, Cold, Deferrable, Heat, Vehicle
 from hmarl.study_file.problems import nearest
 from hmarl.study_file.section import Amount, Plugin, Price, Section, Share, Whole
+from hmarl.study_file.tariff_choice import block_of_hour, menu_by_hour
 
 BUILT_IN_TARIFFS = ("time-of-use", "flat")
 
@@ -114,6 +115,10 @@ class TariffRecipe(Section):
         What a leader must keep to: mean of the day's prices, highest and lowest price.
     ramp : float [$/kWh], optional
         Largest change of a leader's price from one step to the next.
+    blocks : mapping of str to list of str [h], optional
+        Time-of-use blocks of a leader's tariff: hours that share one price, such as ``{day: [7-22], night: [22-7]}``.
+    menu : mapping of str to prices [$/kWh], optional
+        The only tariffs a leader may choose from: one price, 24 prices, or one for each block.
     currency : str
         A label; nothing is converted.
     """
@@ -133,6 +138,8 @@ class TariffRecipe(Section):
     ceiling: Price | None = None
     floor: Price | None = None
     ramp: Amount | None = None
+    blocks: dict[str, list[str]] | None = None
+    menu: dict[str, Price | list[Price] | dict[str, Price]] | None = None
     currency: str = "AUD"
 
     @model_validator(mode="before")
@@ -145,6 +152,10 @@ class TariffRecipe(Section):
     def _consistent(self) -> Self:
         if self.floor is not None and self.ceiling is not None and self.floor > self.ceiling:
             raise ValueError(f"floor {self.floor:g} is above the highest allowed price {self.ceiling:g} $/kWh")
+        if self.blocks is not None:
+            block_of_hour(self.blocks)
+        if self.menu is not None:
+            menu_by_hour(self.menu, self.blocks)
         if self.offpeak is not None and self.shoulder is not None and self.peak is not None and self.sell is not None:
             self._check_prices((self.offpeak, self.shoulder, self.peak), self.sell)
         hint = None if self.name in BUILT_IN_TARIFFS else nearest(self.name, BUILT_IN_TARIFFS)
@@ -168,6 +179,13 @@ class TariffRecipe(Section):
             raise ValueError(
                 f"average_cap {self.average_cap:g} is below the lowest price a leader may ask, {least:g} $/kWh"
             )
+        if self.menu is not None:
+            cap = most if self.average_cap is None else self.average_cap
+            tariffs = menu_by_hour(self.menu, self.blocks)
+            if not any(least <= min(one) and max(one) <= most and sum(one) / len(one) <= cap + 1e-9 for one in tariffs):
+                raise ValueError(
+                    f"no tariff of the menu lies between {least:g} and {most:g} $/kWh with a mean of at most {cap:g}"
+                )
 
 
 class GameRules(Section):
