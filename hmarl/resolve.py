@@ -128,7 +128,11 @@ def as_written(section: str, checked: Any) -> Any:
         return {"name": checked.name, **checked.parameters}
     if isinstance(checked, Community):
         # devices that nobody has are left out
-        own = {name: value for name, value in checked.model_dump(mode="json", exclude={"source"}).items() if value is not None}
+        own = {
+            name: value
+            for name, value in checked.model_dump(mode="json", exclude={"source"}).items()
+            if value is not None
+        }
         return {"source": checked.source.name, **checked.source.parameters, **own}
     if isinstance(checked, Wholesale):
         own = checked.model_dump(mode="json", exclude={"market"})

@@ -18,7 +18,21 @@ NUMBERS = [
     0, 1, -1, 2, 3, 7, 100, 2**31, 2**63, 10**30, -(10**30), 10**400, 0.0, -0.0, 0.5, 1.5, -0.5, 1e-9, 1e-300, 1e6,
     1e15, 1e16, 1e308, -1e308, math.nan, math.inf, -math.inf,
 ]  # fmt: skip
-NESTED = [None, True, False, [], {}, [[]], [None], [0, 0], [1, "a"], {"a": 1}, {"name": "a"}, {"low": 0, "high": 1}, [{}]]
+NESTED = [
+    None,
+    True,
+    False,
+    [],
+    {},
+    [[]],
+    [None],
+    [0, 0],
+    [1, "a"],
+    {"a": 1},
+    {"name": "a"},
+    {"low": 0, "high": 1},
+    [{}],
+]
 values = st.one_of(
     st.sampled_from(NUMBERS),
     st.sampled_from(TEXTS),
