@@ -10,7 +10,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, model_validator
 
 from hmarl.study_file.problems import nearest
-from hmarl.study_file.section import Section, Whole
+from hmarl.study_file.section import Section
+
+MOST_DAYS = 3660
+"""Ten years: more would fill any memory."""
 
 STEPS_PER_DAY = {"15min": 96, "30min": 48, "60min": 24}
 
@@ -36,8 +39,8 @@ class Calendar(Section):
     Parameters
     ----------
     start : date
-        First day.
-    days : int >= 1
+        First day, 1900 to 2199.
+    days : int 1..3660
         Training and held-out days together, the warm-up not counted.
     step : str
         Length of a step.
@@ -45,19 +48,21 @@ class Calendar(Section):
         IANA name of the zone of all time stamps.
     hold_out : int or Weeks
         Days kept for judging: the last n, or every so many weeks.
-    warm_up : int >= 0
+    warm_up : int 0..366
         Days before ``start`` that only feed forecasts.
     """
 
     start: date
-    days: Whole
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS)]
     step: Literal["15min", "30min", "60min"] = "60min"
     zone: str = "UTC"
     hold_out: Annotated[int, Field(ge=0)] | Weeks = 0
-    warm_up: int = Field(default=7, ge=0)
+    warm_up: int = Field(default=7, ge=0, le=366)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if not 1900 <= self.start.year < 2200:
+            raise ValueError(f"start {self.start} lies outside 1900 to 2199")
         if self.zone not in _zones():
             hint = nearest(self.zone, _zones())
             raise ValueError(f"zone must be an IANA name{f'; did you mean {hint}?' if hint else ''}")

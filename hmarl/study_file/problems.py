@@ -43,7 +43,7 @@ class Problem:
         allowed = f" ({self.allowed})" if self.allowed else ""
         hint = f"; did you mean '{self.nearest}'?" if self.nearest else ""
         where = f"line {self.line}: " if self.line else ""
-        return f"{where}{self.path}: {said}{self.reason}{allowed}{hint}"
+        return printable(f"{where}{self.path}: {said}{self.reason}{allowed}{hint}")
 
     def under(self, prefix: str) -> Problem:
         """Show the same mistake from one level up.
@@ -141,6 +141,22 @@ def unknown(path: str, key: object, names: Iterable[str], *, what: str, label: s
     names = list(names)
     allowed = f"{label}: {', '.join(names)}" if names else f"there are no {label}"
     return Problem(path, key, allowed, nearest(key, names), f"is no {what}")
+
+
+def printable(text: str) -> str:
+    """Make a text safe to print: what a file holds may neither steer the terminal nor fail to be encoded.
+
+    Parameters
+    ----------
+    text : str
+        One line.
+
+    Returns
+    -------
+    str
+        Control characters, line ends and lone surrogates are shown as Python writes them.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _short(value: Any, limit: int = 60) -> str:

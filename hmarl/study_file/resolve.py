@@ -127,7 +127,12 @@ def as_written(section: str, checked: Any) -> Any:
     if isinstance(checked, Plugin):
         return {"name": checked.name, **checked.parameters}
     if isinstance(checked, Community):
-        own = checked.model_dump(mode="json", include={"battery", "store"})
+        # devices that nobody has are left out
+        own = {
+            name: value
+            for name, value in checked.model_dump(mode="json", exclude={"source"}).items()
+            if value is not None
+        }
         return {"source": checked.source.name, **checked.source.parameters, **own}
     if isinstance(checked, Wholesale):
         own = checked.model_dump(mode="json", exclude={"market"})

@@ -15,6 +15,9 @@ from hmarl.study_file.problems import MISSING, Problem, nearest, unknown
 
 Schema = dict[str, Any]
 
+MOST = 1e15
+"""Largest number of a study; every whole number up to it is one in floating point too."""
+
 
 def validate(kind: type, values: Mapping[str, Any], *, what: str, label: str) -> tuple[Any, list[Problem]]:
     """Build an instance from plain values.
@@ -46,10 +49,13 @@ def validate(kind: type, values: Mapping[str, Any], *, what: str, label: str) ->
         unknown(key, key, fields, what=f"{singular} of {what}", label=label) for key in values if key not in fields
     ]
     known = {key: plain(value) for key, value in values.items() if key in fields}
+    problems += _strangers(known, schema(kind), schema(kind)["$defs"], what)
+    problems += _out_of_range(known)
+    said = {problem.path for problem in problems}
     try:
         instance = adapter(kind).validate_json(json.dumps(known, default=str), strict=True)
     except ValidationError as error:
-        problems += _explain(error, known, schema(kind), what=what)
+        problems += [p for p in _explain(error, known, schema(kind), what=what) if p.path not in said]
         return None, problems
     return (None if problems else instance), problems
 
@@ -113,6 +119,34 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and math.isfinite(value) and value == int(value) and abs(value) < 2**53:
         return int(value)
     return value
+
+
+def _strangers(values: Mapping[str, Any], of: Schema, definitions: Schema, what: str) -> list[Problem]:
+    """Unknown keys of dataclasses inside; models refuse theirs themselves, dataclasses would silently drop them."""
+    found: list[Problem] = []
+    for key, value in values.items():
+        part = _deref(of.get("properties", {}).get(key, {}), definitions)
+        branches = [_deref(branch, definitions) for branch in [part, *part.get("anyOf", [])]]
+        inner = next((branch for branch in branches if "properties" in branch), None)
+        if inner is None or not isinstance(value, Mapping):
+            continue
+        below = f"{what}.{key}"
+        if inner.get("additionalProperties") is not False:
+            names = list(inner["properties"])
+            lost = [name for name in value if name not in names]
+            found += [unknown(name, name, names, what=f"key of {below}", label="keys").under(key) for name in lost]
+        found += [problem.under(key) for problem in _strangers(value, inner, definitions, below)]
+    return found
+
+
+def _out_of_range(value: Any, path: str = "") -> list[Problem]:
+    """Numbers that no quantity of a study can be, whatever its unit."""
+    if isinstance(value, Mapping | list):
+        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+        return [p for key, part in parts for p in _out_of_range(part, f"{path}.{key}" if path else str(key))]
+    if not isinstance(value, int | float) or abs(value) <= MOST:  # false for nan too
+        return []
+    return [Problem(path, value, f"allowed: finite numbers up to {MOST:.0e}, either sign")]
 
 
 def _explain(error: ValidationError, values: Mapping[str, Any], of: Schema, *, what: str) -> list[Problem]:

@@ -18,6 +18,9 @@ from hmarl.study_file.problems import Problem
 NODE_LIMIT = 100_000
 """Values in one file; aliases of aliases could otherwise stand for billions."""
 
+MOST_DIGITS = 300
+"""Of a whole number; about as large as a floating-point number can be."""
+
 _TAG = "tag:yaml.org,2002:"
 _RULES: tuple[tuple[str, str, str], ...] = (
     ("null", r"^(?:~|null|Null|NULL|)$", "~nN\0"),
@@ -157,6 +160,10 @@ class _Builder:
         if kind == "bool":
             return text.lower() == "true"
         if kind == "int":
+            if len(text) > MOST_DIGITS:
+                problem = Problem(path, text, f"at most {MOST_DIGITS} digits", reason="is too long a number")
+                self._complain(problem, node.start_mark.line + 1)
+                return text
             return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
         if kind == "float":
             return _real(text)
