@@ -186,13 +186,13 @@ def certified(certificate: Mapping[str, Any]) -> dict[str, float]:
     Returns
     -------
     dict
-        ``converged``, ``leader_gap`` and ``exploitability`` in percent; NaN where the certificate does not say.
+        ``converged`` in percent, ``leader_gap`` and ``exploitability`` in $/day; NaN where the certificate is silent.
     """
     local, follower = certificate["leader_gap"]["local"], certificate["follower_exploitability"]
-    gap = local.get("upper_95_gain_ratio") if isinstance(local, Mapping) else None
-    found = follower["found_lower"]["bill_ratio"] if isinstance(follower, Mapping) else None
+    gap = local.get("upper_95_gain_per_day") if isinstance(local, Mapping) else None
+    found = follower["found_lower"]["mean_per_day"] if isinstance(follower, Mapping) else None
     return {
         "converged": 100.0 * bool(certificate["converged"]),
-        "leader_gap": float("nan") if gap is None else 100 * float(gap),
-        "exploitability": float("nan") if found is None else 100 * float(found),
+        "leader_gap": float("nan") if gap is None else float(gap),
+        "exploitability": float("nan") if found is None else float(found),
     }

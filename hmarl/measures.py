@@ -27,8 +27,8 @@ MEASURES: dict[str, str] = {
     "flexibility_down_kw": "down flexibility [kW]",
     "lmp_volatility": "LMP volatility [$/MWh]",
     "converged": "converged [%]",
-    "leader_gap": "leader's gap [%]",
-    "exploitability": "exploitability [%]",
+    "leader_gap": "leader's gap [$/day]",
+    "exploitability": "exploitability [$/day]",
 }
 """Measure -> column header with unit.
 
@@ -46,9 +46,8 @@ largest size over its mean size. Up and down flexibility is how much less, and h
 than they did, mean over steps: what is left to sell, by rating and content of the stores. ``lmp_volatility`` is the
 standard deviation of the real-time price at the community's bus.
 
-Three measures come from the certificate: whether the run came to rest (100 or 0), the best gain that the leader found
-by deviating, as a share of its profit (upper 95 % end), and the best gain that a home was found to have, as a share of
-its bill.
+Three measures come from the certificate: whether the run came to rest (100 or 0), the best gain that the leader was
+found to have by deviating (upper 95 % end), and that of a home, mean of the homes searched.
 """
 
 DEFAULT_MEASURES = ("aggregator_profit", "promised_profit", "community_cost", "peak_kw", "p2p_share")

@@ -84,7 +84,7 @@ class Ranking:
         note = (
             "Place with its 95 % range over seeds drawn anew; mean and paired difference to the first ± half of the "
             "95 % t interval, * where it excludes 0. Rest: share of seeds in which leader and followers came to rest; "
-            "leader's gap and exploitability: best gain found by deviating, in % of profit and of bill."
+            "leader's gap and exploitability: best gain found by deviating, of the leader and of a home, $/day."
         )
         console.print(textwrap.fill(note, WIDTH), markup=False, highlight=False, soft_wrap=True)
 
@@ -199,7 +199,7 @@ def _cells(row: pd.Series[Any]) -> list[str]:
     digits = max(0, 3 - math.floor(math.log10(max(abs(row["mean"]), 1e-3))))
     clear = row["behind_low"] > 0 or row["behind_high"] < 0
     behind = "" if row["place"] == 1 else _figure(row, "behind", digits, sign=True) + "*" * clear
-    return [place, _figure(row, "mean", digits), behind, *(_percent(row[column(name)]) for name in CERTIFICATE)]
+    return [place, _figure(row, "mean", digits), behind, *(_certified(row[column(name)], name) for name in CERTIFICATE)]
 
 
 def _figure(row: pd.Series[Any], name: str, digits: int, *, sign: bool = False) -> str:
@@ -208,8 +208,10 @@ def _figure(row: pd.Series[Any], name: str, digits: int, *, sign: bool = False) 
     return mean if math.isnan(half) else f"{mean} ± {half:.{digits}f}"
 
 
-def _percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.1f} %"
+def _certified(value: float, name: str) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.0f} %" if name == "converged" else f"{value:.2f}"
 
 
 __all__ = ["CERTIFICATE", "Ranking", "place_ranges", "rank"]

@@ -52,8 +52,8 @@ def test_shape_and_volatility_are_those_of_the_steps(run):
 def test_certificate_measures(run):
     m, certificate = measures(run), json.loads((run / "certificate.json").read_text())
     assert m["converged"] == 100 * certificate["converged"]
-    assert m["leader_gap"] == 100 * certificate["leader_gap"]["local"]["upper_95_gain_ratio"]
-    assert m["exploitability"] == 100 * certificate["follower_exploitability"]["found_lower"]["bill_ratio"]
+    assert m["leader_gap"] == certificate["leader_gap"]["local"]["upper_95_gain_per_day"]
+    assert m["exploitability"] == certificate["follower_exploitability"]["found_lower"]["mean_per_day"]
     silent = {"converged": False, "leader_gap": {"local": {"says": "no"}}, "follower_exploitability": "not computed"}
     found = headline.certified(silent)
     assert found.pop("converged") == 0

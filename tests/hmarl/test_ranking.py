@@ -25,7 +25,7 @@ def test_order_differences_and_certificate(runs, study):
     apart = np.subtract(profit[second], profit[first])
     assert frame.behind.tolist() == [0, pytest.approx(apart.mean())]
     assert frame.behind_high[1] - frame.behind[1] == pytest.approx(12.706 * apart.std(ddof=1) / np.sqrt(2), rel=1e-3)
-    assert frame[["converged_percent", "leader_gap_percent", "exploitability_percent"]].notna().all(axis=None)
+    assert frame[["converged_percent", "leader_gap_per_day", "exploitability_per_day"]].notna().all(axis=None)
     found.write()
     assert pd.read_csv(runs / "ranking.csv").arm.tolist() == frame.arm.tolist()
     (runs / "ranking.csv").unlink()
