@@ -75,6 +75,7 @@ def run(
     """Run a study; print and store the summary. Finished seeds are not run again."""
     from hmarl.datafind import data_dir  # noqa: PLC0415
     from hmarl.ranking import rank  # noqa: PLC0415
+    from hmarl.results import load  # noqa: PLC0415
     from hmarl.run import run_study  # noqa: PLC0415
     from hmarl.summary import summarize  # noqa: PLC0415
 
@@ -95,7 +96,7 @@ def run(
         summary.write()
         summary.show(_console())
     if summary.rows and checked.rank:
-        ranking = rank(checked, out)
+        ranking = rank(load(out / checked.name), checked.rank)
         ranking.write()
         ranking.show(_console())
     _tell(outcome.failures, debug=debug)

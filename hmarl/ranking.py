@@ -16,17 +16,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from hmarl import storage
-from hmarl.arm import Arm
 from hmarl.measures import BETTER, MEASURES, column, unit
 from hmarl.plan import Rank
-from hmarl.results import load
-from hmarl.section import Plugin
-from hmarl.sections import Wholesale
+from hmarl.results import Results
 from hmarl.statistics import Estimate, interval, paired
-from hmarl.study import Study
 
 CERTIFICATE = ("converged", "leader_gap", "exploitability")
 """Measures of the certificate, shown beside every place."""
+HEADS = ("", "place", "mean", "to the first", "rest", "leader's gap", "exploitability")
+NOTE = (
+    "Place with its 95 % range over seeds drawn anew; mean and paired difference to the first ± half of the 95 % t "
+    "interval, * where it excludes 0. Rest: share of seeds in which leader and followers came to rest; leader's gap "
+    "and exploitability: best gain found by deviating, of the leader and of a home, $/day."
+)
 WIDTH = 100
 RESAMPLES = 4999
 
@@ -63,6 +65,19 @@ class Ranking:
         storage.write_bytes(path, self.frame.to_csv(index=False, lineterminator="\n").encode())
         return path
 
+    def lines(self) -> list[tuple[str, list[list[str]]]]:
+        """Rows as they are shown, by group.
+
+        Returns
+        -------
+        list of (str, list of list of str)
+            Name of the group, and for each of its arms the cells under `HEADS`, best first.
+        """
+        return [
+            (str(group), [[row["arm"], *_cells(row)] for _, row in rows.iterrows()])
+            for group, rows in self.frame.groupby("group", sort=False)
+        ]
+
     def show(self, console: Console) -> None:
         """Print the table, group by group.
 
@@ -71,57 +86,49 @@ class Ranking:
         console : Console
             Where to print; 100 columns suffice.
         """
-        table = Table(box=None, pad_edge=False, title=f"Ranking by {escape(MEASURES[self.by])}", title_justify="left")
-        heads = ("", "place", "mean", "to the first", "rest", "leader's gap", "exploit.")
-        for place, head in enumerate(heads):
+        table = Table(box=None, pad_edge=False, title=escape(self.title), title_justify="left")
+        for place, head in enumerate(HEADS):
             table.add_column(head, justify="right" if place else "left", no_wrap=True)
-        for group, rows in self.frame.groupby("group", sort=False):
+        for group, rows in self.lines():
             if group:
-                table.add_row(f"[bold]{group!s}[/bold]")
-            for _, row in rows.iterrows():
-                table.add_row(f"  {row['arm']}", *_cells(row))
+                table.add_row(f"[bold]{group}[/bold]")
+            for arm, *cells in rows:
+                table.add_row(f"  {arm}", *cells)
         console.print(table)
-        note = (
-            "Place with its 95 % range over seeds drawn anew; mean and paired difference to the first ± half of the "
-            "95 % t interval, * where it excludes 0. Rest: share of seeds in which leader and followers came to rest; "
-            "leader's gap and exploitability: best gain found by deviating, of the leader and of a home, $/day."
-        )
-        console.print(textwrap.fill(note, WIDTH), markup=False, highlight=False, soft_wrap=True)
+        console.print(textwrap.fill(NOTE, WIDTH), markup=False, highlight=False, soft_wrap=True)
+
+    @property
+    def title(self) -> str:
+        """By what the arms are ranked, with its unit."""
+        return f"Ranking by {MEASURES[self.by]}"
 
 
-def rank(study: Study, out: Path) -> Ranking:
+def rank(results: Results, wish: Rank) -> Ranking:
     """Rank the finished arms of a study.
 
     Parameters
     ----------
-    study : Study
-        With ``rank``; by the aggregator's profit, all arms in one group, if left out.
-    out : Path
-        Folder of all runs.
+    results : Results
+        Of one study, no sweep.
+    wish : Rank
+        By which measure, and who competes with whom.
 
     Returns
     -------
     Ranking
         Only seeds that all finished arms of a group have decide, so that all met the same luck.
     """
-    wish = study.rank or Rank()
-    folder = out / study.name
-    summary = load(folder).summary
     groups: dict[str, list[str]] = {}
-    labels = _labels(study, wish)
-    for arm in study.arms:
-        if (summary["arm"] == arm.name).any():
-            groups.setdefault(labels[arm.name], []).append(arm.name)
-    rows = [row for group, arms in groups.items() for row in _places(summary, wish.by, group, arms, study.seeds)]
-    return Ranking(wish.by, folder, pd.DataFrame(rows))
+    for arm, label in _labels(results, wish).items():
+        groups.setdefault(label, []).append(arm)
+    rows = [row for group, arms in groups.items() for row in _places(results.summary, wish.by, group, arms)]
+    return Ranking(wish.by, results.folder, pd.DataFrame(rows))
 
 
-def _places(
-    summary: pd.DataFrame, by: str, group: str, arms: list[str], seeds: tuple[int, ...]
-) -> list[dict[str, Any]]:
+def _places(summary: pd.DataFrame, by: str, group: str, arms: list[str]) -> list[dict[str, Any]]:
     """Rows of one group, best first."""
     runs = {arm: summary[summary["arm"] == arm].set_index("seed") for arm in arms}
-    common = [seed for seed in seeds if all(seed in run.index for run in runs.values())]
+    common = sorted(set.intersection(*(set(run.index) for run in runs.values())))
     values = np.array([[_value(run, by, seed) for seed in common] for run in runs.values()])  # [arm, seed]
     sign = -BETTER[by]
     order = np.argsort(sign * values.mean(axis=1), kind="stable")
@@ -164,27 +171,25 @@ def place_ranges(loss: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[
     return low.astype(np.int64), high.astype(np.int64)
 
 
-def _labels(study: Study, wish: Rank) -> dict[str, str]:
+def _labels(results: Results, wish: Rank) -> dict[str, str]:
     """Name of the group of each arm: the plug-ins of its sections, and the first arm of it where these do not tell."""
-    keys = {arm.name: tuple(getattr(arm, name) for name in wish.within) for arm in study.arms}
-    first: dict[Any, str] = {}
+    resolved = {run.arm: run.resolved for run in reversed(results.runs)}
+    keys = {arm: repr([resolved[arm].get(name) for name in wish.within]) for arm in results.arms}
+    first: dict[str, str] = {}
     for arm, key in keys.items():
-        first.setdefault(repr(key), arm)
-    plain = {key: ", ".join(_plugin(study.arm(arm), name) for name in wish.within) for key, arm in first.items()}
-    told = {
-        key: f"{name}, as {first[key]}" if list(plain.values()).count(name) > 1 else name for key, name in plain.items()
-    }
-    return {arm: told[repr(key)] for arm, key in keys.items()}
+        first.setdefault(key, arm)
+    plain = {key: ", ".join(_plugin(resolved[arm], name) for name in wish.within) for key, arm in first.items()}
+    alike = list(plain.values())
+    told = {key: f"{name}, as {first[key]}" if alike.count(name) > 1 else name for key, name in plain.items()}
+    return {arm: told[key] for arm, key in keys.items()}
 
 
-def _plugin(arm: Arm, section: str) -> str:
+def _plugin(resolved: dict[str, Any], section: str) -> str:
     """Short name of a section of an arm."""
-    checked = getattr(arm, section)
-    if isinstance(checked, Wholesale):
-        return checked.market.name
-    if checked is None or isinstance(checked, Plugin):
-        return f"no {section}" if checked is None else checked.name
-    return section
+    written = resolved.get(section)
+    if isinstance(written, str):
+        return f"no {section}" if written == "none" else written
+    return str((written or {}).get("name") or (written or {}).get("source") or section)
 
 
 def _value(run: pd.DataFrame, measure: str, seed: int) -> float:
@@ -214,4 +219,4 @@ def _certified(value: float, name: str) -> str:
     return f"{value:.0f} %" if name == "converged" else f"{value:.2f}"
 
 
-__all__ = ["CERTIFICATE", "Ranking", "place_ranges", "rank"]
+__all__ = ["CERTIFICATE", "HEADS", "NOTE", "Ranking", "place_ranges", "rank"]

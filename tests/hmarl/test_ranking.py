@@ -1,10 +1,16 @@
 """Ranking of arms: order, groups, sureness of a place."""
 
+import json
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from hmarl.plan import Rank
 from hmarl.ranking import place_ranges, rank
+from hmarl.report import report_folder
+from hmarl.results import load
 from hmarl.study import Study, StudyError
 
 
@@ -13,8 +19,8 @@ def study(runs):
     return Study.read(runs / "study.yaml")
 
 
-def test_order_differences_and_certificate(runs, study):
-    found = rank(study.change(rank={"by": "aggregator_profit", "within": ["wholesale"]}), runs.parent)
+def test_order_differences_and_certificate(runs):
+    found = rank(load(runs), Rank(within=("wholesale",)))
     frame = found.frame
     profit = {arm: [_measure(runs / arm / str(s)) for s in (0, 1)] for arm in ("regulated", "mark-up")}
     means = {arm: np.mean(x) for arm, x in profit.items()}
@@ -32,16 +38,14 @@ def test_order_differences_and_certificate(runs, study):
 
 
 def _measure(folder):
-    import json
-
     return json.loads((folder / "measures.json").read_text())["aggregator_profit"]
 
 
-def test_less_is_better_for_a_cost_and_groups_compete_inside(runs, study):
-    by_cost = rank(study.change(rank={"by": "community_cost"}), runs.parent).frame
+def test_less_is_better_for_a_cost_and_groups_compete_inside(runs):
+    by_cost = rank(load(runs), Rank(by="community_cost")).frame
     assert by_cost["mean"].is_monotonic_increasing
     assert set(by_cost.group) == {""}
-    alone = rank(study.change(rank={"by": "community_cost", "within": ["leader"]}), runs.parent).frame
+    alone = rank(load(runs), Rank(by="community_cost", within=("leader",))).frame
     assert alone.place.tolist() == [1, 1]
     assert sorted(alone.group) == ["fixed", "mark-up"]
 
@@ -64,11 +68,15 @@ def test_ranking_is_checked(study):
     assert Study.parse(again.to_yaml()).rank == again.rank
 
 
-def test_run_ends_with_the_ranking(runs, tmp_path, command):
+def test_run_and_report_end_with_the_ranking(runs, tmp_path, command):
+    runs = shutil.copytree(runs, tmp_path / "small")
     text = (runs / "study.yaml").read_text() + "rank: {by: community_cost}\n"
     file = tmp_path / "ranked.yaml"
     file.write_text(text)
     code, said, _ = command("run", file, "--out", runs.parent)
     assert code == 0
     assert said.index("Ranking by community cost [$/day]") > said.index("Replication factor")
-    (runs / "ranking.csv").unlink()
+    assert max(len(line) for line in said[said.index("Ranking") :].splitlines()) <= 100
+    page = report_folder(runs).read_text()
+    assert "Ranking by community cost [$/day]" in page
+    assert "NaN" not in page[page.index("Ranking by") :][:2000]
