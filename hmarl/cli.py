@@ -74,6 +74,8 @@ def run(
 ) -> None:
     """Run a study; print and store the summary. Finished seeds are not run again."""
     from hmarl.datafind import data_dir  # noqa: PLC0415
+    from hmarl.ranking import rank  # noqa: PLC0415
+    from hmarl.results import load  # noqa: PLC0415
     from hmarl.run import run_study  # noqa: PLC0415
     from hmarl.summary import summarize  # noqa: PLC0415
 
@@ -93,6 +95,10 @@ def run(
     if summary.rows:
         summary.write()
         summary.show(_console())
+    if summary.rows and checked.rank:
+        ranking = rank(load(out / checked.name), checked.rank)
+        ranking.write()
+        ranking.show(_console())
     _tell(outcome.failures, debug=debug)
 
 

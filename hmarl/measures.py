@@ -1,7 +1,7 @@
 """What a study can measure: one table of names with header and unit.
 
 All figures are means over the judged days (held out, if the study holds any out) of one simulated community, before the
-replication factor; the peak is the highest step of these days.
+replication factor; the peak is the highest step of these days. `hmarl.headline` computes them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,17 @@ MEASURES: dict[str, str] = {
     "p2p_share": "peer share [%]",
     "p2p_kwh": "peer trade [kWh/day]",
     "share_T_LP": "rule to optimum [%]",
+    "purchase_cost": "purchase cost [$/day]",
+    "sales_revenue": "sales revenue [$/day]",
+    "evening_import_kwh": "grid energy 17-19 h [kWh/day]",
+    "ramp": "mean ramp [kW/h]",
+    "peak_to_average": "peak to average [ratio]",
+    "flexibility_up_kw": "up flexibility [kW]",
+    "flexibility_down_kw": "down flexibility [kW]",
+    "lmp_volatility": "LMP volatility [$/MWh]",
+    "converged": "converged [%]",
+    "leader_gap": "leader's gap [$/day]",
+    "exploitability": "exploitability [$/day]",
 }
 """Measure -> column header with unit.
 
@@ -27,6 +38,16 @@ wear, ``community_bill`` is cash only; both count + = paid. ``p2p_share`` is pee
 energy bought. ``share_T_LP`` is 100 (T - C) / (T - LP) with T the cost of the rule tuned on training days, C the cost
 of the arm and LP the perfect-foresight optimum of the whole community; nothing is said where the two are closer than
 half a percent.
+
+``purchase_cost`` is what homes pay for energy from the grid and from peers, charges and peer fees included, and
+``sales_revenue`` what they get for theirs. ``evening_import_kwh`` is what they draw from the grid from 17 to 19 h local
+time. ``ramp`` is the mean size of the change of the community's net power from hour to hour, ``peak_to_average`` its
+largest size over its mean size. Up and down flexibility is how much less, and how much more, batteries could have drawn
+than they did, mean over steps: what is left to sell, by rating and content of the stores. ``lmp_volatility`` is the
+standard deviation of the real-time price at the community's bus.
+
+Three measures come from the certificate: whether the run came to rest (100 or 0), the best gain that the leader was
+found to have by deviating (upper 95 % end), and that of a home, mean of the homes searched.
 """
 
 DEFAULT_MEASURES = ("aggregator_profit", "promised_profit", "community_cost", "peak_kw", "p2p_share")
@@ -39,6 +60,14 @@ BETTER: dict[str, int] = {
     "community_bill": -1,
     "peak_kw": -1,
     "share_T_LP": +1,
+    "purchase_cost": -1,
+    "sales_revenue": +1,
+    "evening_import_kwh": -1,
+    "ramp": -1,
+    "peak_to_average": -1,
+    "lmp_volatility": -1,
+    "leader_gap": -1,
+    "exploitability": -1,
 }
 """Measure -> which direction is an improvement: +1 more, -1 less; the others are neither good nor bad."""
 

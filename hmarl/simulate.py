@@ -21,6 +21,7 @@ from hmarl.equilibrium.iterate import Iterate, Round
 from hmarl.equilibrium.resume import load, save
 from hmarl.evaluation import merged, play
 from hmarl.halfway import Keeper
+from hmarl.headline import achieved, certified, headline
 from hmarl.hour_tables import hour_tables
 from hmarl.policies.base import Learner
 from hmarl.policies.rule_based import RuleBased
@@ -112,7 +113,6 @@ def simulate(
         "training": training_table(rounds),
         **hour_tables(world, settled, rows),
     }
-    measures = _measures(last, settled, rows, yardsticks)
     report("certificate", 0.97)
     certificate = certify(world, learner, last, judged_only(world, settled, rows, last.offer.shares)) | {
         "yardsticks_per_day": yardsticks,
@@ -121,6 +121,7 @@ def simulate(
         "shortages": [] if settled.real_time is None else settled.real_time.shortages()[:20],
         "data_notes": list(world.notes),
     }
+    measures = headline(world, last, settled, rows) | achieved(yardsticks) | certified(certificate)
     buffer = io.BytesIO()
     torch.save(last.learners, buffer)
     report("done", 1.0)
@@ -184,29 +185,4 @@ def _yardsticks(world: World, last: Iterate, learner: Learner, cost: NDArray[np.
         "tuned_rule": float(play(world.game, rule, days, tariff, world.arrival).cost.mean()),
         "followers": float(cost.mean()),
         "community_optimum": float(optimum.mean()),
-    }
-
-
-def _measures(
-    last: Iterate, settled: Settled, rows: NDArray[np.int64], yardsticks: dict[str, float]
-) -> dict[str, float]:
-    """Headline figures: means over the judged days, which are ``rows`` of the settled ones."""
-    played, index, hours = settled.played, torch.from_numpy(rows), 24 / settled.lmp.shape[1]
-    outcome = played.outcome
-    traded = float(outcome.trade_wh[index].clamp(min=0).sum()) / 1000
-    imported = float(outcome.grid[index].clamp(min=0).sum())
-    gap = yardsticks["tuned_rule"] - yardsticks["community_optimum"]
-    # Where the rule is within half a percent of the optimum, the share would be noise.
-    small = gap <= 0.005 * abs(yardsticks["tuned_rule"])
-    share = float("nan") if small else 100 * (yardsticks["tuned_rule"] - yardsticks["followers"]) / gap
-    return {
-        "aggregator_profit": float(settled.profit[rows].mean()),
-        "promised_profit": float("nan") if last.offer.promised is None else float(last.offer.promised),
-        "delivered_in_training": last.delivered,
-        "community_cost": float(played.cost[index].mean()),
-        "community_bill": float(played.bill[index].mean()),
-        "peak_kw": float(played.net[index].max()) / hours,
-        "p2p_share": 100 * traded / (traded + imported) if traded + imported > 0 else 0.0,
-        "p2p_kwh": traded / len(rows),
-        "share_T_LP": share,
     }

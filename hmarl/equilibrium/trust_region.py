@@ -342,8 +342,9 @@ def observe(world: World, settled: Settled, price: Array, *, impact: bool) -> Ob
     net = settled.played.net.numpy()
     if impact and world.exchange is not None:
         aside = IMPACT_SHARE * max(float(np.abs(net).mean()), 1e-6)
+        exchange, days = world.exchange, settled.played.days
         low, high = (
-            clear(world.exchange, world, net + sign * aside).price(world.exchange.bus).reshape(net.shape)
+            clear(exchange, world, net + sign * aside, days).price(exchange.bus).reshape(net.shape)
             for sign in (-1.0, 1.0)
         )
         slope = np.maximum(world.meter.to_per_kwh(high - low) / (2.0 * aside), 0.0)

@@ -11,10 +11,12 @@ import pandas as pd
 from jinja2 import Environment
 
 from hmarl import storage
+from hmarl.ranking import HEADS, NOTE, rank
 from hmarl.report import figures_effects, figures_money, figures_place, figures_time, report_tables
 from hmarl.report.figures import Lacking, Picture
 from hmarl.report.report_tables import Card, Table
 from hmarl.results import Results, ResultsError, load
+from hmarl.study_file.plan import Rank
 
 LARGEST = 3_000_000
 """Bytes of a page."""
@@ -173,9 +175,22 @@ def _summary(results: Results) -> Section:
     changes = report_tables.differences(results)
     section.texts = report_tables.opening(results)
     section.words = report_tables.cards(results, changes)
-    section.tables = [report_tables.measures(results, changes)]
+    section.tables = [report_tables.measures(results, changes), *_ranking(results)]
     _add(section, "Differences to the baseline", lambda: figures_effects.differences(changes))
     return section
+
+
+def _ranking(results: Results) -> list[report_tables.Table]:
+    """Arms in order, where the study asks for it."""
+    if not results.about.get("rank"):
+        return []
+    found = rank(results, Rank(**results.about["rank"]))
+    tables = []
+    for group, lines in found.lines():
+        rows = [report_tables.Row([report_tables.Cell(cell) for cell in line]) for line in lines]
+        title = f"{found.title}, {group}" if group else found.title
+        tables.append(report_tables.Table(f"{title}. {NOTE}", list(HEADS), rows))
+    return tables
 
 
 def _part(results: Results, name: str, title: str, figures: tuple[tuple[str, Draw], ...]) -> Section:

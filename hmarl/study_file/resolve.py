@@ -24,9 +24,10 @@ PLAIN: dict[str, type[Section]] = {
     "equilibrium": Equilibrium,
 }
 SHARED = ("calendar", "community")
-"""Sections that are the same for all arms: arms share their days and homes, so differences are paired."""
+"""Sections that are the same for all arms: arms share their days and homes, so differences are paired. Arms may differ
+in what homes have put up: batteries, other devices, and what a source declares as ``plant``."""
 DEFAULTS: dict[str, Any] = {"auction": "da", "forecast": "persistence", "leader": "fixed", "wholesale": "none"}
-ONCE = ("study", "title", "seeds", "arms", "measure", "vary", "sample", "run")
+ONCE = ("study", "title", "seeds", "arms", "measure", "rank", "vary", "sample", "run")
 """Keys that are no sections and stand at the top only."""
 NO_DEFAULT = ("calendar", "community", "followers")
 
@@ -65,10 +66,22 @@ def resolve(document: Raw) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
     first = next(iter(arms))
     for arm, sections in arms.items():
         for name in SHARED:
-            if sections.get(name) is not None and arms[first].get(name) not in (None, sections[name]):
+            own, other = _lasting(sections.get(name)), _lasting(arms[first].get(name))
+            if None not in (own, other) and own != other:
                 reason = "differs between arms, which share their days and homes"
-                problems.append(Problem(f"arms.{arm}.{name}", arm, f"put {name} at the top", reason=reason))
+                allowed = "at the top (arms may differ in batteries, devices and plant)"
+                allowed = f"put {name} {allowed if name == 'community' else 'at the top'}"
+                problems.append(Problem(f"arms.{arm}.{name}", arm, allowed, reason=reason))
     return arms, problems
+
+
+def _lasting(section: Any) -> Any:
+    """What of a section all arms share: of homes who they are and what they need, not what they have put up."""
+    if not isinstance(section, Community):
+        return section
+    plant = getattr(plugins.load("sources", section.source.name), "plant", ())
+    needs = {name: value for name, value in section.source.parameters.items() if name not in plant}
+    return section.source.name, needs
 
 
 def build(section: str, raw: Any) -> tuple[Any, list[Problem]]:
@@ -101,6 +114,9 @@ def build(section: str, raw: Any) -> tuple[Any, list[Problem]]:
     elif section == "wholesale":
         checked, problems = _with_plugin(raw, "name", "markets", Grid, extra=("none",))
         checked = Wholesale(market=checked[0], **dict(checked[1])) if checked else None
+        if checked and checked.market.name == "price-series" and checked.fuel_cost != 1.0:
+            reason = "changes no price of a price series"
+            problems.append(Problem("fuel_cost", checked.fuel_cost, "leave it out", reason=reason))
     else:
         checked, problems = _with_plugin(raw, "name", NAMED[section], None)
         checked = checked[0] if checked else None

@@ -259,6 +259,8 @@ class Grid(Section):
         How the other loads of the case move over the day.
     imbalance : str
         How the aggregator's deviations settle: at the real-time price, or at the worse of it and the day-ahead price.
+    fuel_cost : float > 0
+        Factor on the energy costs of all units of the case.
     """
 
     case: str
@@ -266,6 +268,7 @@ class Grid(Section):
     replication: Whole = 1
     load_shape: Literal["flat", "daily"] = "daily"
     imbalance: Literal["one-price", "two-price"] = "one-price"
+    fuel_cost: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -289,7 +292,7 @@ class Wholesale(Grid):
     ----------
     market : Plugin
         Of kind ``markets``.
-    case, bus, replication, load_shape, imbalance
+    case, bus, replication, load_shape, imbalance, fuel_cost
         See `Grid`.
     """
 

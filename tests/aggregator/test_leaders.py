@@ -259,3 +259,11 @@ def test_the_package_is_light_and_its_function_survives_the_module_of_the_same_n
 
 def test_ticks_are_those_of_retail():
     assert TICKS_PER_UNIT == RETAIL_TICKS
+
+
+def test_a_feed_in_price_above_the_charges_makes_a_tariff():
+    high = TariffRules(DEFAULT, **{**LIMITS, "sell": 0.12, "floor": 0.12})
+    made = high.tariff(np.full(4, 0.2))
+    assert made.buy_price.tolist() == [0.2] * 4
+    assert made.sell_price.tolist() == [0.12] * 4
+    assert made.energy.tolist() == [12000] * 4  # ticks: 0.20 less 0.06 and 0.02
