@@ -315,6 +315,7 @@ class Equilibrium(Section):
         Whether the step reckons with the wholesale price following the community's own net load.
     certificate : str
         ``short``: frozen policies, a few deviators. ``full``: deviations settled with learning, every home deviates.
+        ``none``: no gaps, only rest, saving and the books; for studies that compare followers at a fixed tariff.
     """
 
     method: Literal["alternate", "trust-region"] = "alternate"
@@ -331,4 +332,4 @@ class Equilibrium(Section):
     pace: float = Field(default=0.0, ge=0, le=1)
     tariff_range: float = Field(default=0.0, ge=0)
     price_impact: bool = True
-    certificate: Literal["short", "full"] = "short"
+    certificate: Literal["none", "short", "full"] = "short"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from hmarl.evaluation import merged, play
 from hmarl.halfway import Keeper
 from hmarl.hour_tables import hour_tables
 from hmarl.iterate import Iterate, Round
+from hmarl.model_tables import model_tables
 from hmarl.policies.base import Learner
 from hmarl.policies.rule_based import RuleBased
 from hmarl.resume import load, save
@@ -54,6 +56,8 @@ class Result:
         Name in ``hmarl.measures.MEASURES`` -> value.
     data_files : list of Path
         Data files that were read.
+    training_seconds : float or None [s]
+        Processor time of all rounds; None where a stopped run has gone on.
     """
 
     frames: dict[str, pd.DataFrame]
@@ -61,6 +65,7 @@ class Result:
     certificate: dict[str, Any]
     measures: dict[str, float]
     data_files: list[Path]
+    training_seconds: float | None = None
 
 
 def simulate(
@@ -95,7 +100,9 @@ def simulate(
     """
     report("reading data", 0.0)
     world = _kept(build(arm, seed, data), folder, tensorboard)
+    anew, began = folder is None or not _begun(folder), time.process_time()
     rounds, last = _rounds(world, report, folder)
+    seconds = time.process_time() - began if anew else None
     report("held-out days", 0.92)
     learner = world.policy.start(world.spec)
     learner.load(dict(last.learners))
@@ -112,7 +119,9 @@ def simulate(
         "training": training_table(rounds),
         **hour_tables(world, settled, rows),
     }
-    measures = _measures(last, settled, rows, yardsticks)
+    forecasts, errors = model_tables(world, learner, last.tariff)
+    frames |= forecasts
+    measures = _measures(last, settled, rows, yardsticks) | errors
     report("certificate", 0.97)
     certificate = certify(world, learner, last, judged_only(world, settled, rows, last.offer.shares)) | {
         "yardsticks_per_day": yardsticks,
@@ -124,7 +133,12 @@ def simulate(
     buffer = io.BytesIO()
     torch.save(last.learners, buffer)
     report("done", 1.0)
-    return Result(frames, buffer.getvalue(), certificate, measures, list(world.files))
+    return Result(frames, buffer.getvalue(), certificate, measures, list(world.files), seconds)
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a stopped run left something to go on from."""
+    return any((folder / name).exists() for name in (storage.PROGRESS, storage.HALFWAY))
 
 
 def _rounds(world: World, report: Report, folder: Path | None) -> tuple[list[Round], Iterate]:
