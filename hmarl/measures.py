@@ -18,6 +18,8 @@ MEASURES: dict[str, str] = {
     "p2p_share": "peer share [%]",
     "p2p_kwh": "peer trade [kWh/day]",
     "share_T_LP": "rule to optimum [%]",
+    "unseen_cost": "unseen homes, cost [$/day]",
+    "unseen_peak_kw": "unseen homes, peak [kW]",
     "training_time": "training time [s]",
     "quantity_rmse": "quantity forecast, RMSE [kWh]",
     "quantity_mape": "quantity forecast, MAPE [%]",
@@ -31,10 +33,13 @@ MEASURES: dict[str, str] = {
 wear, ``community_bill`` is cash only; both count + = paid. ``p2p_share`` is peer-traded energy as a share of all
 energy bought. ``share_T_LP`` is 100 (T - C) / (T - LP) with T the cost of the rule tuned on training days, C the cost
 of the arm and LP the perfect-foresight optimum of the whole community; nothing is said where the two are closer than
-half a percent. ``training_time`` is processor time of learning and of settling its rounds; it is that of a machine, not
-of a result, and stays empty where a stopped training has gone on. The four errors are those of a follower's world model
-(``mb-a3c3``) on the judged days: of all steps, or of those with a trade for the price; percentages only where the
-actual value is above 0.05.
+half a percent.
+
+``unseen_cost`` and ``unseen_peak_kw`` are those of the homes held out (``community.hold_out``), a community of their own,
+on judged days; empty where a follower fits no home but its own. ``training_time`` is processor time of learning and of
+settling its rounds; it is that of a machine, not of a result, and stays empty where a stopped training has gone on. The
+four errors are those of a follower's world model (``mb-a3c3``) on the judged days: of all steps, or of those with a
+trade for the price; percentages only where the actual value is above 0.05.
 """
 
 DEFAULT_MEASURES = ("aggregator_profit", "promised_profit", "community_cost", "peak_kw", "p2p_share")
@@ -47,6 +52,8 @@ BETTER: dict[str, int] = {
     "community_bill": -1,
     "peak_kw": -1,
     "share_T_LP": +1,
+    "unseen_cost": -1,
+    "unseen_peak_kw": -1,
     "training_time": -1,
     "quantity_rmse": -1,
     "quantity_mape": -1,

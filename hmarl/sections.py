@@ -63,12 +63,16 @@ class Homes(Section):
         Share of homes with a battery, spread evenly over the order of the source.
     store : Store
         The battery of those homes.
+    hold_out : float 0..1
+        Share of homes kept apart, spread evenly: nobody learns from them, and trained followers are put onto them
+        (measures ``unseen_cost``, ``unseen_peak_kw``).
     vehicle, deferrable, heat, cold : section, optional
         Other devices; nobody has them if left out.
     """
 
     battery: Share = 0.0
     store: Store = Store()
+    hold_out: float = Field(default=0.0, ge=0, lt=1)
     vehicle: Vehicle | None = None
     deferrable: Deferrable | None = None
     heat: Heat | None = None
@@ -82,7 +86,7 @@ class Community(Homes):
     ----------
     source : Plugin
         Of kind ``sources``.
-    battery, store, vehicle, deferrable, heat, cold
+    battery, store, hold_out, vehicle, deferrable, heat, cold
         See `Homes`.
     """
 

@@ -31,6 +31,7 @@ from hmarl.settlement import Settled, settle_days
 from hmarl.tables import agents_table, iterations_table, steps_table, tariffs_table, trades_table, training_table
 from hmarl.tensorboard import FOLDER as TENSORBOARD
 from hmarl.tensorboard import Journal
+from hmarl.unseen import on_unseen_homes
 from hmarl.world import World, build
 
 Report = Callable[[str, float], None]
@@ -121,7 +122,8 @@ def simulate(
     }
     forecasts, errors = model_tables(world, learner, last.tariff)
     frames |= forecasts
-    measures = _measures(last, settled, rows, yardsticks) | errors
+    unseen, misfit = on_unseen_homes(world, last.learners, last.tariff)
+    measures = _measures(last, settled, rows, yardsticks) | errors | unseen
     report("certificate", 0.97)
     certificate = certify(world, learner, last, judged_only(world, settled, rows, last.offer.shares)) | {
         "yardsticks_per_day": yardsticks,
@@ -129,6 +131,7 @@ def simulate(
         "not_served_mwh": _not_served(world, settled),
         "shortages": [] if settled.real_time is None else settled.real_time.shortages()[:20],
         "data_notes": list(world.notes),
+        **({} if misfit is None else {"unseen_homes": misfit}),
     }
     buffer = io.BytesIO()
     torch.save(last.learners, buffer)
