@@ -35,11 +35,11 @@ energy bought. ``share_T_LP`` is 100 (T - C) / (T - LP) with T the cost of the r
 of the arm and LP the perfect-foresight optimum of the whole community; nothing is said where the two are closer than
 half a percent.
 
-``unseen_cost`` and ``unseen_peak_kw`` are those of the homes held out (``community.hold_out``), a community of their own,
-on judged days; empty where a follower fits no home but its own. ``training_time`` is processor time of learning and of
-settling its rounds; it is that of a machine, not of a result, and stays empty where a stopped training has gone on. The
-four errors are those of a follower's world model (``mb-a3c3``) on the judged days: of all steps, or of those with a
-trade for the price; percentages only where the actual value is above 0.05.
+``unseen_cost`` and ``unseen_peak_kw`` are those of the homes held out (``community.hold_out``), a community of their
+own, on judged days; empty where a follower fits no home but its own. ``training_time`` is processor time of learning
+and of settling its rounds; it is that of a machine, not of a result, and stays empty where a stopped training has gone
+on. The four errors are those of a follower's world model (``mb-a3c3``) on the judged days: of all steps, or of those
+with a trade for the price; percentages only where the actual value is above 0.05.
 """
 
 DEFAULT_MEASURES = ("aggregator_profit", "promised_profit", "community_cost", "peak_kw", "p2p_share")
