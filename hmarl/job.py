@@ -135,6 +135,7 @@ def compute(job: Job, simulate: Simulate | None, report: Report) -> Computed | F
             seed=job.seed,
             replication=job.arm.replication,
             seconds=time.monotonic() - began,
+            training_seconds=getattr(result, "training_seconds", None),
             data_files=result.data_files,
             data=job.data,
         )

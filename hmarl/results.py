@@ -303,7 +303,7 @@ def _read(folder: Path) -> Run | None:
         values=dict(values),
         manifest=manifest,
         certificate=storage.read_json(folder / storage.CERTIFICATE) or {},
-        measures=storage.read_json(folder / storage.MEASURES) or {},
+        measures=storage.measured(folder),
     )
 
 

@@ -126,6 +126,8 @@ class World:
         Where trainings keep their state; nowhere when None.
     journal : callable or None
         Gets each row of the training log as it is made.
+    unseen : Ground or None
+        Homes that nobody learns from, with the same rules and days; None where none are held out.
     """
 
     arm: Arm
@@ -144,6 +146,7 @@ class World:
     notes: tuple[str, ...] = ()
     keeper: Keeper | None = None
     journal: Callable[[Row], None] | None = None
+    unseen: Ground | None = None
 
     @property
     def ground(self) -> Ground:
@@ -170,25 +173,19 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
     """
     from aggregator.meter import Meter  # noqa: PLC0415
 
-    community, profiles = _community(arm, seed, data)
+    every = _profiles(arm, seed, data)
+    apart = evenly(len(every.names), arm.community.hold_out)
+    profiles = every.only(~apart)
+    community = _community(arm, profiles)
     days = torch.arange(community.days)
     shift = arm.calendar.warm_up
     training = days[[d + shift for d in arm.calendar.training_days]]
     judged = days[[d + shift for d in arm.calendar.judged_days]]
-    rules = arm.game
-    game = Game(
-        community,
-        arm.auction.make(),
-        public=rules.public,
-        reward=rules.reward,
-        storage_end=rules.storage_end,
-        dispatch=rules.dispatch,
-        keep=rules.keep,
-        end_value=rules.end_value,
-        action=rules.action,
-        peak=None if rules.peak is None else Peak(**rules.peak.model_dump()),
-        curtail=rules.curtail,
-        scale_days=training,
+    game = _game(arm, community, training)
+    others = (
+        _game(arm, _community(arm, every.only(apart)), training, float(apart.sum() / (~apart).sum()))
+        if apart.any()
+        else None
     )
     tariff, table = default_tariff(arm.tariff, community, data)
     wanted, places = arm.clusters, profiles.postcodes
@@ -211,14 +208,42 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         exchange=exchange,
         files=(*profiles.files, *table, *priced),
         notes=profiles.notes if wanted.name == "portfolio" else (*profiles.notes, groups.note),
+        unseen=None if others is None else Ground(others, training, arrivals(others, seed)),
     )
 
 
-def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, Profiles]:
-    calendar, homes = arm.calendar, arm.community
-    step = 24 * 60 // calendar.steps
-    window = Window(calendar.first, calendar.warm_up + calendar.days, step, calendar.zone)
-    profiles = homes.source.make().read(window, data, seed)
+def _game(arm: Arm, community: Community, training: Tensor, size: float = 1.0) -> Game:
+    """The rules of a study for a community; a cap on its import is that of the study times ``size``."""
+    rules = arm.game
+    peak = None if rules.peak is None else Peak(**rules.peak.model_dump())
+    return Game(
+        community,
+        arm.auction.make(),
+        public=rules.public,
+        reward=rules.reward,
+        storage_end=rules.storage_end,
+        dispatch=rules.dispatch,
+        keep=rules.keep,
+        end_value=rules.end_value,
+        action=rules.action,
+        peak=None if peak is None else replace(peak, cap_kw=peak.cap_kw * size),
+        curtail=rules.curtail,
+        scale_days=training,
+    )
+
+
+def _window(arm: Arm) -> Window:
+    calendar = arm.calendar
+    return Window(calendar.first, calendar.warm_up + calendar.days, 24 * 60 // calendar.steps, calendar.zone)
+
+
+def _profiles(arm: Arm, seed: int, data: Path | None) -> Profiles:
+    found: Profiles = arm.community.source.make().read(_window(arm), data, seed)
+    return found
+
+
+def _community(arm: Arm, profiles: Profiles) -> Community:
+    calendar, homes, window = arm.calendar, arm.community, _window(arm)
     count, store = len(profiles.names), homes.store
     battery = Battery.make(
         count,
@@ -233,11 +258,11 @@ def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, Profi
     )
     # Wind feeds in behind the same meter as PV.
     load, pv, kwp = (torch.from_numpy(x) for x in (profiles.load, profiles.generation, profiles.pv_kwp))
-    community = Community(
+    return Community(
         profiles.names,
         window.clock,
         calendar.zone,
-        step,
+        window.step_minutes,
         load,
         pv,
         battery,
@@ -246,7 +271,6 @@ def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, Profi
         timed=timed_stores(homes.vehicle, homes.deferrable, count, calendar.steps),
         thermal=thermal_carriers(homes.heat, homes.cold, profiles, calendar.steps, arm.tariff.gas),
     )
-    return community, profiles
 
 
 def default_tariff(recipe: TariffRecipe, community: Community, data: Path | None) -> tuple[Tariff, tuple[Path, ...]]:

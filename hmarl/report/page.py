@@ -12,7 +12,7 @@ from jinja2 import Environment
 
 from hmarl import storage
 from hmarl.ranking import HEADS, NOTE, rank
-from hmarl.report import figures_effects, figures_money, figures_place, figures_time, report_tables
+from hmarl.report import figures_effects, figures_learners, figures_money, figures_place, figures_time, report_tables
 from hmarl.report.figures import Lacking, Picture
 from hmarl.report.report_tables import Card, Table
 from hmarl.results import Results, ResultsError, load
@@ -51,6 +51,9 @@ PARTS: tuple[tuple[str, str, tuple[tuple[str, Draw], ...]], ...] = (
             ("How the followers learned", figures_time.learning),
             ("Where the followers stand", figures_money.yardsticks),
             ("Net load of the clusters of homes", figures_time.clusters),
+            ("How long the followers learned", figures_learners.training_times),
+            ("How many groups of homes", figures_learners.groupings),
+            ("Forecast and actual trades of a home", figures_learners.forecasts),
         ),
     ),
 )
@@ -212,12 +215,14 @@ def _certificate(results: Results) -> Section:
 
 def _sensitivity(sweep: Path | None) -> Section:
     section = Section("sensitivity", "Sensitivity")
-    path = None if sweep is None else sweep / "indices.csv"
-    if path is None or not path.is_file():
+    if sweep is None or not (sweep / "indices.csv").is_file():
         section.left_out = [f"What matters most: {MISSING}."]
         return section
-    found = pd.read_csv(path)
+    found = pd.read_csv(sweep / "indices.csv")
     _add(section, "What matters most", lambda: figures_effects.tornado(found))
+    points = sweep / "sweep.csv"
+    if found["path"].nunique() == 1 and points.is_file():
+        _add(section, "Measures against what was varied", lambda: figures_effects.responses(found, pd.read_csv(points)))
     if len(found):
         section.tables = [report_tables.indices(found)]
     return section

@@ -64,12 +64,16 @@ class Homes(Section):
         Share of homes with a battery, spread evenly over the order of the source.
     store : Store
         The battery of those homes.
+    hold_out : float 0..1
+        Share of homes kept apart, spread evenly: nobody learns from them, and trained followers are put onto them
+        (measures ``unseen_cost``, ``unseen_peak_kw``).
     vehicle, deferrable, heat, cold : section, optional
         Other devices; nobody has them if left out.
     """
 
     battery: Share = 0.0
     store: Store = Store()
+    hold_out: float = Field(default=0.0, ge=0, lt=1)
     vehicle: Vehicle | None = None
     deferrable: Deferrable | None = None
     heat: Heat | None = None
@@ -83,7 +87,7 @@ class Community(Homes):
     ----------
     source : Plugin
         Of kind ``sources``.
-    battery, store, vehicle, deferrable, heat, cold
+    battery, store, hold_out, vehicle, deferrable, heat, cold
         See `Homes`.
     """
 
@@ -336,6 +340,7 @@ class Equilibrium(Section):
         Whether the step reckons with the wholesale price following the community's own net load.
     certificate : str
         ``short``: frozen policies, a few deviators. ``full``: deviations settled with learning, every home deviates.
+        ``none``: no gaps, only rest, saving and the books; for studies that compare followers at a fixed tariff.
     """
 
     method: Literal["alternate", "trust-region"] = "alternate"
@@ -352,4 +357,4 @@ class Equilibrium(Section):
     pace: float = Field(default=0.0, ge=0, le=1)
     tariff_range: float = Field(default=0.0, ge=0)
     price_impact: bool = True
-    certificate: Literal["short", "full"] = "short"
+    certificate: Literal["none", "short", "full"] = "short"
