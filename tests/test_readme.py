@@ -36,7 +36,10 @@ def test_the_sweep_of_the_readme_runs(tmp_path):
     assert set(collect(study, tmp_path).indices["path"]) == {"tariff.peak", "tariff.sell"}
 
 
-@pytest.mark.parametrize("name", ["quickstart", "followers", "ausgrid8", "real_homes"])
+@pytest.mark.parametrize(
+    "name",
+    ["quickstart", "followers", "ausgrid8", "real_homes", "mb_a3c3", "mb_a3c3_300", "ps_maddpg", "mean_field"],
+)
 def test_shipped_studies_are_named_in_the_readme_and_checked(name):
     assert f"`{name}`" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert Study.read(ROOT / "studies" / name / "study.yaml").name == name
