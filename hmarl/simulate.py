@@ -15,19 +15,20 @@ import torch
 from numpy.typing import NDArray
 
 from hmarl import storage
-from hmarl.arm import Arm
 from hmarl.benchmark import community_optimum, no_battery, tuned_rule
-from hmarl.certificate import certify, judged_only
-from hmarl.coordinator import Coordinator
+from hmarl.certificate.certify import certify, judged_only
+from hmarl.equilibrium.coordinator import Coordinator
+from hmarl.equilibrium.iterate import Iterate, Round
+from hmarl.equilibrium.resume import load, save
 from hmarl.evaluation import merged, play
 from hmarl.halfway import Keeper
+from hmarl.headline import achieved, certified, headline
 from hmarl.hour_tables import hour_tables
-from hmarl.iterate import Iterate, Round
 from hmarl.model_tables import model_tables
 from hmarl.policies.base import Learner
 from hmarl.policies.rule_based import RuleBased
-from hmarl.resume import load, save
 from hmarl.settlement import Settled, settle_days
+from hmarl.study_file.arm import Arm
 from hmarl.tables import agents_table, iterations_table, steps_table, tariffs_table, trades_table, training_table
 from hmarl.tensorboard import FOLDER as TENSORBOARD
 from hmarl.tensorboard import Journal
@@ -123,7 +124,6 @@ def simulate(
     forecasts, errors = model_tables(world, learner, last.tariff)
     frames |= forecasts
     unseen, misfit = on_unseen_homes(world, last.learners, last.tariff)
-    measures = _measures(last, settled, rows, yardsticks) | errors | unseen
     report("certificate", 0.97)
     certificate = certify(world, learner, last, judged_only(world, settled, rows, last.offer.shares)) | {
         "yardsticks_per_day": yardsticks,
@@ -133,6 +133,7 @@ def simulate(
         "data_notes": list(world.notes),
         **({} if misfit is None else {"unseen_homes": misfit}),
     }
+    measures = headline(world, last, settled, rows) | achieved(yardsticks) | certified(certificate) | errors | unseen
     buffer = io.BytesIO()
     torch.save(last.learners, buffer)
     report("done", 1.0)
@@ -201,29 +202,4 @@ def _yardsticks(world: World, last: Iterate, learner: Learner, cost: NDArray[np.
         "tuned_rule": float(play(world.game, rule, days, tariff, world.arrival).cost.mean()),
         "followers": float(cost.mean()),
         "community_optimum": float(optimum.mean()),
-    }
-
-
-def _measures(
-    last: Iterate, settled: Settled, rows: NDArray[np.int64], yardsticks: dict[str, float]
-) -> dict[str, float]:
-    """Headline figures: means over the judged days, which are ``rows`` of the settled ones."""
-    played, index, hours = settled.played, torch.from_numpy(rows), 24 / settled.lmp.shape[1]
-    outcome = played.outcome
-    traded = float(outcome.trade_wh[index].clamp(min=0).sum()) / 1000
-    imported = float(outcome.grid[index].clamp(min=0).sum())
-    gap = yardsticks["tuned_rule"] - yardsticks["community_optimum"]
-    # Where the rule is within half a percent of the optimum, the share would be noise.
-    small = gap <= 0.005 * abs(yardsticks["tuned_rule"])
-    share = float("nan") if small else 100 * (yardsticks["tuned_rule"] - yardsticks["followers"]) / gap
-    return {
-        "aggregator_profit": float(settled.profit[rows].mean()),
-        "promised_profit": float("nan") if last.offer.promised is None else float(last.offer.promised),
-        "delivered_in_training": last.delivered,
-        "community_cost": float(played.cost[index].mean()),
-        "community_bill": float(played.bill[index].mean()),
-        "peak_kw": float(played.net[index].max()) / hours,
-        "p2p_share": 100 * traded / (traded + imported) if traded + imported > 0 else 0.0,
-        "p2p_kwh": traded / len(rows),
-        "share_T_LP": share,
     }

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from hmarl.arm import Arm
 from hmarl.clustering import group
 from hmarl.devices import thermal_carriers, timed_stores
 from hmarl.evaluation import arrivals
 from hmarl.halfway import Keeper
 from hmarl.policies.base import Policy, Spec
-from hmarl.sections import TariffRecipe
-from hmarl.sections import Wholesale as WholesaleSection
+from hmarl.study_file.arm import Arm
+from hmarl.study_file.sections import TariffRecipe
+from hmarl.study_file.sections import Wholesale as WholesaleSection
+from hmarl.study_file.tariff_choice import HOURS, block_of_hour, menu_by_hour
 from hmarl.training import Ground, Row
 from retail.community import Battery, Community
 from retail.data import Profiles, Window
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from aggregator.leader import Leader, TariffRules
     from aggregator.meter import Meter
     from wholesale.market import Market
+    from wholesale.price_series import PriceSeries
     from wholesale.system import System
 
 TARIFF_TABLE = "tariffs/tou_tariffs.csv"
@@ -52,12 +55,39 @@ class Exchange:
         Where the aggregator withdraws.
     two_price : bool
         Whether its deviations settle at the worse of day-ahead and real-time price.
+    first_day : int
+        Day of the community on which a series of prices begins.
     """
 
     market: Market
     system: System
     bus: str
     two_price: bool = False
+    first_day: int = 0
+
+    def at(self, days: NDArray[np.int64], steps: int, *, real_time: bool) -> Market:
+        """The market on some days.
+
+        Parameters
+        ----------
+        days : array [D] int
+            Days of the community.
+        steps : int
+            T, of a day.
+        real_time : bool
+            Whether this is the delivery, not the day ahead.
+
+        Returns
+        -------
+        Market
+            Of D * T hours; the same on every day unless it is a series of prices.
+        """
+        from wholesale.price_series import PriceSeries  # noqa: PLC0415
+
+        if not isinstance(self.market, PriceSeries):
+            return self.market
+        hours = (days - self.first_day)[:, None] * steps + np.arange(steps)
+        return self.market.at(hours.reshape(-1), real_time=real_time)
 
 
 @dataclass(frozen=True)
@@ -162,6 +192,7 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
     groups = group(
         game, training, wanted.name, seed, number=wanted.number, postcodes=places, band_hours=wanted.band_hours
     )
+    exchange, priced = (None, ()) if arm.wholesale is None else _exchange(arm.wholesale, community, data)
     return World(
         arm=arm,
         seed=seed,
@@ -174,8 +205,8 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         policy=arm.followers.make(),
         leader=arm.leader.make(),
         meter=Meter(replication=arm.replication, step_hours=community.step_hours),
-        exchange=None if arm.wholesale is None else _exchange(arm.wholesale, community.step_minutes),
-        files=(*profiles.files, *table),
+        exchange=exchange,
+        files=(*profiles.files, *table, *priced),
         notes=profiles.notes if wanted.name == "portfolio" else (*profiles.notes, groups.note),
         unseen=None if others is None else Ground(others, training, arrivals(others, seed)),
     )
@@ -292,6 +323,9 @@ def _rules(recipe: TariffRecipe, tariff: Tariff) -> TariffRules:
         np.full(steps, recipe.floor) if recipe.floor is not None else np.maximum(sell, recipe.network + recipe.levies)
     )
     ceiling = np.full(steps, recipe.ceiling if recipe.ceiling is not None else tariff.buy_price.max())
+    each = steps // HOURS
+    blocks = None if recipe.blocks is None else np.unique(block_of_hour(recipe.blocks), return_inverse=True)[1]
+    menu = None if recipe.menu is None else np.array(menu_by_hour(recipe.menu, recipe.blocks))
     return TariffRules(
         default=tariff,
         floor=floor,
@@ -302,12 +336,33 @@ def _rules(recipe: TariffRecipe, tariff: Tariff) -> TariffRules:
         fee=recipe.fee,
         average_cap=recipe.average_cap,
         ramp=recipe.ramp,
+        blocks=None if blocks is None else np.repeat(blocks, each),
+        menu=None if menu is None else np.repeat(menu, each, axis=1),
     )
 
 
-def _exchange(section: WholesaleSection, step_minutes: int) -> Exchange:
+def _exchange(section: WholesaleSection, community: Community, data: Path | None) -> tuple[Exchange, tuple[Path, ...]]:
+    """The market, the system of one day, and the files that were read."""
     from wholesale import LOAD_SHAPES, case  # noqa: PLC0415
+    from wholesale.price_series import PriceSeries  # noqa: PLC0415
 
-    shape = np.repeat(np.asarray(LOAD_SHAPES[section.load_shape], dtype=np.float64), 60 // step_minutes)
-    system = case(section.case).over(shape)
-    return Exchange(section.market.make(), system, section.bus, section.imbalance == "two-price")
+    shape = np.repeat(np.asarray(LOAD_SHAPES[section.load_shape], dtype=np.float64), 60 // community.step_minutes)
+    system = case(section.case).over(shape).with_fuel_cost(section.fuel_cost)
+    market, two_price = section.market.make(), section.imbalance == "two-price"
+    if not isinstance(market, PriceSeries):
+        return Exchange(market, system, section.bus, two_price), ()
+    market = _on_calendar(market, community, data)
+    return Exchange(market, system, section.bus, two_price, community.warm_up), (Path(market.path),)
+
+
+def _on_calendar(market: PriceSeries, community: Community, data: Path | None) -> PriceSeries:
+    """A series found in the data folder where its path says nothing, from the first day of the study on."""
+    path = Path(market.path) if Path(market.path).is_file() else locate(data, market.path)
+    first = community.clock[community.warm_up * community.steps].astype("datetime64[D]")
+    found = replace(market, path=str(path), start=market.start or str(first))
+    if found.step_minutes != community.step_minutes:
+        raise ValueError(
+            f"{path} has a price every {found.step_minutes} min, the study steps of {community.step_minutes} min; set "
+            f"calendar.step to {found.step_minutes}min or give a series with that step."
+        )
+    return found

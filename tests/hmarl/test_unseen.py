@@ -1,6 +1,7 @@
 """Homes that nobody learns from, and what a world model says of days that nobody learned from."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,8 @@ arms:
   shared: {{}}
   alone: {{followers: {{name: da-maddpg, {BRIEF}, critic_first: 1, batch: 16}}}}
   modelled:
-    followers: {{name: mb-a3c3, {BRIEF}, body: ff, model: gru, warm_days: 8, refit_days: 16, model_epochs: 2, price: learned}}
+    followers: {{name: mb-a3c3, {BRIEF}, body: ff, model: gru, warm_days: 8, refit_days: 16, model_epochs: 2,
+                 price: learned}}
 measure: [community_cost, unseen_cost, unseen_peak_kw, training_time, quantity_rmse, price_rmse]
 """
 
@@ -167,7 +169,7 @@ def test_choices_of_groups_are_those_that_grouping_makes(study):
         (chosen,) = (row for row in rows if row["chosen"])
         assert chosen["number"] == found.number
         assert chosen["silhouette"] == pytest.approx(silhouette(distances(days, method, 3), found.labels.numpy()))
-        assert all(a["inertia"] >= b["inertia"] - 1e-9 for a, b in zip(rows, rows[1:], strict=False))
+        assert all(a["inertia"] >= b["inertia"] - 1e-9 for a, b in pairwise(rows))
 
 
 def test_the_report_shows_times_groups_and_forecasts(made):
