@@ -13,7 +13,9 @@ from hmarl.clustering import choices, distances, group, silhouette
 from hmarl.evaluation import play
 from hmarl.generalise import onto
 from hmarl.model_tables import model_tables
-from hmarl.report import report
+from hmarl.report.figures import Lacking
+from hmarl.report.figures_effects import responses
+from hmarl.report.page import report
 from hmarl.results import load
 from hmarl.run import run_study
 from hmarl.simulate import simulate
@@ -175,3 +177,18 @@ def test_choices_of_groups_are_those_that_grouping_makes(study):
 def test_the_report_shows_times_groups_and_forecasts(made):
     page = report(load(made / "small"))
     assert {"training-time", "groupings", "forecasts"} <= {picture.name for picture in page.pictures}
+
+
+def test_measures_are_drawn_against_what_was_varied():
+    path = "arms.mb.followers.number"
+    indices = pd.DataFrame({"path": path, "measure": ["community_bill", "peak_kw"], "arm": "mb"})
+    points = pd.DataFrame(
+        {"arm": "mb", path: [2, 2, 4], "community_bill_per_day": [3.0, 5.0, 1.0], "peak_kw": [9.0] * 3}
+    )
+    drawn = responses(indices, points)
+    assert ">number<" in drawn.svg
+    assert ">community bill<" in drawn.svg
+    assert path in drawn.caption
+    for broken in (points.assign(**{path: list("abc")}), points.drop(columns=["community_bill_per_day", "peak_kw"])):
+        with pytest.raises(Lacking, match="no number, or nothing was measured"):
+            responses(indices, broken)
