@@ -283,7 +283,7 @@ class TariffRules:
         """
         from retail.tariff import Tariff, to_ticks  # noqa: PLC0415  torch is slow to import
 
-        parts = Tariff.make(energy=0.0, network=self.network, levy=self.levy, sell=self.sell, fee=self.fee)
+        parts = Tariff.make(energy=self.sell, network=self.network, levy=self.levy, sell=self.sell, fee=self.fee)
         return Tariff(to_ticks(buy) - parts.network - parts.levy, parts.network, parts.levy, parts.sell, parts.fee)
 
 
