@@ -274,7 +274,8 @@ class TariffRules:
         """
         from retail.tariff import Tariff, to_ticks  # noqa: PLC0415  torch is slow to import
 
-        parts = Tariff.make(energy=0.0, network=self.network, levy=self.levy, sell=self.sell, fee=self.fee)
+        # only the parts that are given are taken from here; a high energy part keeps any legal feed-in price below it
+        parts = Tariff.make(energy=self.ceiling, network=self.network, levy=self.levy, sell=self.sell, fee=self.fee)
         return Tariff(to_ticks(buy) - parts.network - parts.levy, parts.network, parts.levy, parts.sell, parts.fee)
 
 
