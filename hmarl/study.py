@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hmarl import yaml_reader
-from hmarl.arm import Arm
-from hmarl.header import KEYS, check_header
-from hmarl.merging import SECTIONS, put
-from hmarl.plan import Execution, Sample, Vary
-from hmarl.problems import Problem, StudyError, unknown
-from hmarl.resolve import resolve
+from hmarl.study_file import yaml_reader
+from hmarl.study_file.arm import Arm
+from hmarl.study_file.header import KEYS, check_header
+from hmarl.study_file.merging import SECTIONS, put
+from hmarl.study_file.plan import Execution, Rank, Sample, Vary
+from hmarl.study_file.problems import Problem, StudyError, unknown
+from hmarl.study_file.resolve import resolve
 
 if TYPE_CHECKING:
-    from hmarl.coordinator import Coordinator
+    from hmarl.equilibrium.coordinator import Coordinator
 
 __all__ = ["Arm", "Problem", "Study", "StudyError"]
 
@@ -43,11 +43,13 @@ class Study:
     where : str
         File it came from.
     vary : dict
-        Dotted path -> `hmarl.plan.Span` or list of values; empty for a study without a sweep.
+        Dotted path -> `hmarl.study_file.plan.Span` or list of values; empty for a study without a sweep.
     sample : Sample
         How a sweep chooses points.
     run : Execution
         Where runs are done.
+    rank : Rank or None
+        How arms are ranked at the end.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Study:
     vary: Vary = field(default_factory=dict)
     sample: Sample = field(default_factory=Sample)
     run: Execution = field(default_factory=Execution)
+    rank: Rank | None = None
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -137,7 +140,7 @@ class Study:
             for place, (name, sections) in enumerate(arms.items())
         )
         once = (header.study, header.title, seeds, tuple(header.measure), built, read.values, where)
-        return cls(*once, header.vary or {}, header.sample, header.run), read.lines
+        return cls(*once, header.vary or {}, header.sample, header.run, header.rank), read.lines
 
     @property
     def baseline(self) -> Arm:
@@ -185,8 +188,8 @@ class Study:
         Coordinator
             Iterate over it for one `Iterate` a round.
         """
-        from hmarl.coordinator import Coordinator  # noqa: PLC0415  torch takes seconds
         from hmarl.datafind import data_dir  # noqa: PLC0415
+        from hmarl.equilibrium.coordinator import Coordinator  # noqa: PLC0415  torch takes seconds
         from hmarl.world import build  # noqa: PLC0415
 
         return Coordinator(build(self.arm(arm), seed, data_dir(None if data is None else str(data))))
@@ -261,7 +264,7 @@ class Study:
         header = {"study": self.name, "title": self.title, "seeds": list(self.seeds)}
         differing = {arm: {name: one[name] for name in SECTIONS if name not in common} for arm, one in full.items()}
         shared = {name: first[name] for name in common}
-        plan = {name: self.document[name] for name in ("vary", "sample", "run") if name in self.document}
+        plan = {name: self.document[name] for name in ("rank", "vary", "sample", "run") if name in self.document}
         return yaml_reader.write({**header, **shared, "arms": differing, "measure": list(self.measure), **plan})
 
     def _refuse_idle(self, path: str, value: Any, changed: Study) -> None:

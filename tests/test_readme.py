@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hmarl.run import run_study
+from hmarl.shipped import names
 from hmarl.study import Study
 from hmarl.summary import summarize
 from hmarl.sweep import collect, run_sweep
@@ -36,7 +37,7 @@ def test_the_sweep_of_the_readme_runs(tmp_path):
     assert set(collect(study, tmp_path).indices["path"]) == {"tariff.peak", "tariff.sell"}
 
 
-@pytest.mark.parametrize("name", ["quickstart", "followers", "ausgrid8", "real_homes"])
+@pytest.mark.parametrize("name", names())
 def test_shipped_studies_are_named_in_the_readme_and_checked(name):
     assert f"`{name}`" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert Study.read(ROOT / "studies" / name / "study.yaml").name == name

@@ -10,8 +10,8 @@ from aggregator.leader import LeaderError, TariffRules, View
 from aggregator.leaders.wishes import familiar
 from aggregator.meter import Meter
 from aggregator.portfolio import optimum
+from aggregator.price_set import TICKS_PER_UNIT
 from aggregator.promise import profit_by_day, promise, ties
-from aggregator.rules import TICKS_PER_UNIT
 from retail.tariff import TICKS_PER_UNIT as RETAIL_TICKS
 from retail.tariff import Tariff
 
@@ -267,3 +267,11 @@ def test_the_package_is_light_and_its_function_survives_the_module_of_the_same_n
 
 def test_ticks_are_those_of_retail():
     assert TICKS_PER_UNIT == RETAIL_TICKS
+
+
+def test_a_feed_in_price_above_the_charges_makes_a_tariff():
+    high = TariffRules(DEFAULT, **{**LIMITS, "sell": 0.12, "floor": 0.12})
+    made = high.tariff(np.full(4, 0.2))
+    assert made.buy_price.tolist() == [0.2] * 4
+    assert made.sell_price.tolist() == [0.12] * 4
+    assert made.energy.tolist() == [12000] * 4  # ticks: 0.20 less 0.06 and 0.02
