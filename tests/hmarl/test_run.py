@@ -24,7 +24,8 @@ def toy(monkeypatch):
 
 @pytest.fixture
 def study(head):
-    return Study.parse(head + "measure: [community_cost, peak_kw]\narms: {one: {}, two: {leader: fixed}, three: {}}")
+    arms = "{one: {}, two: {game: {reward: own}}, three: {game: {reward: community}}}"
+    return Study.parse(f"{head}measure: [community_cost, peak_kw]\narms: {arms}")
 
 
 def contents(folder):
