@@ -30,8 +30,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from hmarl import cli, plugins
+from hmarl import cli
 from hmarl.study import Study
+from hmarl.study_file import plugins
 
 ROOT = Path(__file__).parents[1]
 LANGUAGES = {"python", "yaml", "toml", "console", "sql", "text"}
@@ -124,18 +125,19 @@ class Session:
             assert self.code == 0 or "echo $?" in line, f"{fence}: $ {line} ended with {self.code}:\n{said}"
 
     def _command(self, line):
+        if not line.startswith(("hmarl ", "make ", "pip ")):
+            return self._shell(line)
         said = ""
-        for part in (shlex.split(part, comments=True) for part in re.split(r";|&&", line)):
+        for part in (shlex.split(part, comments=True) for part in line.split(";")):
             if part == ["echo", "$?"]:
                 said += f"{self.code}\n"
             elif part[0] == "hmarl":
                 said += self._hmarl(part[1:])
             elif part[0] == "make":
                 said += self._make(part[1:])
-            elif part[:3] == ["pip", "install", "-e"]:
-                install(self.folder / part[3])
             else:
-                said += self._shell(shlex.join(part))
+                assert part[:3] == ["pip", "install", "-e"], f"no such command on a page: {shlex.join(part)}"
+                install(self.folder / part[3])
         return said
 
     def _hmarl(self, words):

@@ -2,16 +2,11 @@
 
 import importlib.util
 import os
-import re
-import shutil
 from pathlib import Path
 
 import pages
 import pytest
 
-from hmarl.run import run_study
-from hmarl.study import Study
-from hmarl.summary import summarize
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("HMARL_DATA", ROOT.parent / "shared" / "data"))
