@@ -248,9 +248,12 @@ def _tell(failures: Sequence[Failure], *, debug: bool) -> None:
         typer.echo(f"Failed: {', '.join(failure.job for failure in alike)}: {message}", err=True)
         if debug:
             typer.echo(alike[0].trace, err=True)
-    if failures:
-        typer.echo("Run the same command again to redo only what failed.", err=True)
-        raise typer.Exit(MISTAKE if all(failure.kind == "DataMissing" for failure in failures) else FAILED)
+    if not failures:
+        return
+    if all(failure.mistake for failure in failures):
+        raise typer.Exit(MISTAKE)
+    typer.echo("Run the same command again to redo only what failed.", err=True)
+    raise typer.Exit(FAILED)
 
 
 def _explain(error: Exception) -> int:

@@ -69,12 +69,19 @@ class Failure:
         Where in the code.
     kind : str
         Class of the error.
+    mistake : bool
+        Whether what was asked for cannot be done, as against a fault or a lost machine.
     """
 
     job: str
     message: str
     trace: str
     kind: str = ""
+    mistake: bool = False
+
+
+MISTAKES = (ValueError, FileNotFoundError)
+"""What the packages raise, with a sentence, about what a user asked for."""
 
 
 def one_thread() -> None:
@@ -142,8 +149,9 @@ def compute(job: Job, simulate: Simulate | None, report: Report) -> Computed | F
         return result, about
     except Exception as error:  # a failing job must not stop the others, whatever it is
         said = str(error) or "no message"
-        message = said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
-        return Failure(job.label, message, traceback.format_exc(), type(error).__name__)
+        mistake = isinstance(error, MISTAKES)
+        message = said if mistake else f"{type(error).__name__}: {said}"
+        return Failure(job.label, message, traceback.format_exc(), type(error).__name__, mistake)
 
 
 def keep(job: Job, computed: Computed | Failure) -> Failure | None:

@@ -180,11 +180,16 @@ def check_folder(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = Fal
     held = read_json(folder / RESOLVED)
     if held is None and any(not path.name.endswith(".part") for path in folder.iterdir()):
         raise RunFolderError(f"{folder} holds files that are no run of hmarl; move them or choose another --out.")
-    if held is not None and held != _as_read(resolved) and not fresh:
+    if held is not None and held != _as_read(resolved) and not fresh and not _barren(folder):
         raise RunFolderError(
             f"{folder} holds a run of a different study ({_difference(held, _as_read(resolved))}); use --fresh to "
             "replace it or --out DIR to keep both."
         )
+
+
+def _barren(folder: Path) -> bool:
+    """Whether nothing came of a run: one refused for a mistake must not stand in the way of its correction."""
+    return {path.name for path in folder.iterdir()} <= {RESOLVED, ERROR}
 
 
 def prepare(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = False) -> None:

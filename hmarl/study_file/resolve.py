@@ -198,7 +198,8 @@ def _with_plugin(
     name = raw.get(key)
     if not isinstance(name, str):
         allowed = f"{kind}: {', '.join([*plugins.names(kind), *extra])}"
-        problems.insert(0, Problem(key, name, allowed, reason=MISSING if name is None else "is no name"))
+        reason = "is no name" if not isinstance(name, Mapping) else f"is no name; its parameters stand beside {key}"
+        problems.insert(0, Problem(key, name, allowed, reason=MISSING if name is None else reason))
         return None, problems
     if name not in plugins.names(kind):
         names = [*plugins.names(kind), *extra]

@@ -52,6 +52,14 @@ def test_broken_rules_are_named():
     assert "shape" in rules.admissible(np.zeros(3))[0]
 
 
+def test_a_feed_in_price_above_the_charges_is_legal():
+    rules = TariffRules(DEFAULT, floor=0.13, ceiling=0.4, sell=0.12, network=0.06, levy=0.02)
+    offered = rules.tariff(np.array([0.13, 0.2, 0.4, 0.3]))
+    assert offered.buy.tolist() == [13000, 20000, 40000, 30000]
+    assert offered.sell.tolist() == [12000] * 4
+    assert offered.energy.tolist() == [5000, 12000, 32000, 22000]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_clipped_price_is_admissible_and_clipping_it_again_changes_nothing(seed):
     rng = np.random.default_rng(seed)
