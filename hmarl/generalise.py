@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from hmarl.networks import Groups
+from hmarl.nets.networks import Groups
 from hmarl.policies.base import Learner, Misfit, Policy, Spec
 from retail.game import Game
 

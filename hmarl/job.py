@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hmarl import manifest, storage
-from hmarl.arm import Arm
 from hmarl.lock import locked
+from hmarl.study_file.arm import Arm
 
 Report = Callable[[str, float], None]
 Simulate = Callable[[Arm, int, Path | None, Report], storage.Result]

@@ -14,18 +14,18 @@ import torch
 from numpy.typing import NDArray
 
 from hmarl import storage
-from hmarl.arm import Arm
 from hmarl.benchmark import community_optimum, no_battery, tuned_rule
-from hmarl.certificate import certify, judged_only
-from hmarl.coordinator import Coordinator
+from hmarl.certificate.certify import certify, judged_only
+from hmarl.equilibrium.coordinator import Coordinator
+from hmarl.equilibrium.iterate import Iterate, Round
+from hmarl.equilibrium.resume import load, save
 from hmarl.evaluation import merged, play
 from hmarl.halfway import Keeper
 from hmarl.hour_tables import hour_tables
-from hmarl.iterate import Iterate, Round
 from hmarl.policies.base import Learner
 from hmarl.policies.rule_based import RuleBased
-from hmarl.resume import load, save
 from hmarl.settlement import Settled, settle_days
+from hmarl.study_file.arm import Arm
 from hmarl.tables import agents_table, iterations_table, steps_table, tariffs_table, trades_table, training_table
 from hmarl.tensorboard import FOLDER as TENSORBOARD
 from hmarl.tensorboard import Journal

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmarl.arm import Arm
 from hmarl.clustering import group
 from hmarl.devices import thermal_carriers, timed_stores
 from hmarl.evaluation import arrivals
 from hmarl.halfway import Keeper
 from hmarl.policies.base import Policy, Spec
-from hmarl.sections import TariffRecipe
-from hmarl.sections import Wholesale as WholesaleSection
+from hmarl.study_file.arm import Arm
+from hmarl.study_file.sections import TariffRecipe
+from hmarl.study_file.sections import Wholesale as WholesaleSection
+from hmarl.study_file.tariff_choice import HOURS, block_of_hour, menu_by_hour
 from hmarl.training import Ground, Row
 from retail.community import Battery, Community
 from retail.data import Profiles, Window
@@ -268,6 +269,9 @@ def _rules(recipe: TariffRecipe, tariff: Tariff) -> TariffRules:
         np.full(steps, recipe.floor) if recipe.floor is not None else np.maximum(sell, recipe.network + recipe.levies)
     )
     ceiling = np.full(steps, recipe.ceiling if recipe.ceiling is not None else tariff.buy_price.max())
+    each = steps // HOURS
+    blocks = None if recipe.blocks is None else np.unique(block_of_hour(recipe.blocks), return_inverse=True)[1]
+    menu = None if recipe.menu is None else np.array(menu_by_hour(recipe.menu, recipe.blocks))
     return TariffRules(
         default=tariff,
         floor=floor,
@@ -278,6 +282,8 @@ def _rules(recipe: TariffRecipe, tariff: Tariff) -> TariffRules:
         fee=recipe.fee,
         average_cap=recipe.average_cap,
         ramp=recipe.ramp,
+        blocks=None if blocks is None else np.repeat(blocks, each),
+        menu=None if menu is None else np.repeat(menu, each, axis=1),
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from retail.community import Battery
-from retail.devices import self_consumption
+from retail.devices import by_sign, self_consumption
 
 Action = Literal["residual", "raw"]
 
@@ -34,8 +34,7 @@ def intended(power: Tensor, base: Tensor, battery: Battery, step_hours: float, a
     Tensor [B, N] kWh
         Store side, + charges.
     """
-    head = power.double()
-    moved = head * torch.where(head > 0, battery.charge_kw * step_hours, battery.discharge_kw * step_hours)
+    moved = by_sign(power.double(), battery.charge_kw * step_hours, battery.discharge_kw * step_hours)
     return moved + self_consumption(base, battery) if action == "residual" else moved
 
 

@@ -209,7 +209,7 @@ class Equipment:
         if not traded or auction is None or prices is None or isinstance(auction, NoAuction):
             return Trades(nothing, nothing)
         position = torch.stack([demands[k] + made[k].change - made[k].heat for k in traded])
-        price = prices.buy.double() / TICKS_PER_UNIT
+        price = prices.dollars.buy
         own = torch.stack([carriers[k].backup_price(step, price).expand_as(like) for k in traded])
         # Outside options: the own back-up for those who lack, nothing for those who have too much.
         limit = torch.floor(own * TICKS_PER_UNIT).to(torch.int64)

@@ -19,13 +19,13 @@ from retail.devices import at_meter, feasible_range, wear
 from retail.equipment import Equipment, Used
 from retail.heads import BLOCK_HEADS, Asked, asked_terms, named
 from retail.observation import Features, Observer, Public
-from retail.orders import NANO_PER_TICK_WH, Orders, Trades, position_orders
+from retail.orders import Orders, Trades, position_orders
 from retail.peak import Peak, excess, peak_relief
 from retail.reward import Reward, step_reward
-from retail.settlement import tariff_bill
+from retail.settlement import network_fee, tariff_bill
 from retail.state import Outcome, Outlook, State
 from retail.storage_end import StorageEnd, end_of_day
-from retail.tariff import TICKS_PER_UNIT, Tariff
+from retail.tariff import Tariff
 
 Dispatch = Literal["committed", "contingent"]
 NANO = 1_000_000_000
@@ -300,12 +300,12 @@ class Game:
         trades, change = self._clear(state, posted, change, (low, high), asked, prices)
         if self.dispatch == "contingent":
             net = base + at_meter(change, c.battery)
-        grid = net - trades.wh.double() / 1000
+        grid = net - trades.wh.double().div_(1000)
         over = None if self.peak is None else excess(self.peak, grid, c.step_hours)
         if over is not None:
             net, grid = net - over.unserved, grid - over.unserved
-        fee_cash = trades.wh.clamp(min=0) * (prices.fee * NANO_PER_TICK_WH)[:, None]
-        bill = (trades.cash + fee_cash).double() / NANO + tariff_bill(grid, prices)
+        fee_cash = network_fee(trades.wh, prices)
+        bill = (trades.cash + fee_cash).double().div_(NANO).add_(tariff_bill(grid, prices))
         bill = bill if used is None else bill + used.cash
         bill = bill if over is None else bill + over.charge
         after = replace(
@@ -349,7 +349,7 @@ class Game:
         low, high = self.feasible(state)
         power, c = asked.get("battery"), self.community
         wish = intended(torch.zeros_like(low) if power is None else power, base, c.battery, c.step_hours, self.action)
-        return torch.minimum(torch.maximum(wish, low), high), low, high
+        return torch.clamp(wish, low, high), low, high
 
     def _clear(
         self,
@@ -369,12 +369,12 @@ class Game:
 
     def _terms(self, state: State, change: Tensor, limits: tuple[Tensor, Tensor], asked: Asked) -> Terms:
         down, up = (change - limits[0]).clamp(min=0), (limits[1] - change).clamp(min=0)
-        buy = state.tariff.buy[:, state.step :].double() / TICKS_PER_UNIT
+        buy = state.tariff.dollars.buy[:, state.step :]
         expected = self.observer.expected[state.days, state.step + 1 :]
         end = None if self.storage_end == "restore" else self.end_value
         battery = self.community.battery
         usual = usual_terms((down, up), state.stored + change, expected, buy, battery, self.keep, end)
-        sell = state.tariff.sell[:, state.step].double()[:, None] / TICKS_PER_UNIT
+        sell = state.tariff.dollars.sell[:, state.step, None]
         return asked_terms(usual, (down, up), asked, (sell, buy.amax(-1, keepdim=True)))
 
     def end_of_day(self, after: State) -> tuple[Tensor, Tensor]:
@@ -382,7 +382,7 @@ class Game:
         if after.step < self.community.steps:
             zero = torch.zeros_like(after.stored)
             return zero, zero
-        dearest = after.tariff.buy.amax(-1, keepdim=True).double() / TICKS_PER_UNIT
+        dearest = after.tariff.dollars.buy.amax(-1, keepdim=True)
         return end_of_day(after.stored, self.community.battery, self.storage_end, dearest, self.end_value)
 
     def _reward(self, state: State, outcome: Outcome, prices: Tariff) -> Tensor:

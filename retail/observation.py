@@ -10,6 +10,7 @@ from torch import Tensor
 
 from retail.community import Battery, Community
 from retail.device_features import device_feature_names, device_features
+from retail.devices import by_sign
 from retail.equipment import Equipment
 from retail.forecast import mean_of_last_days
 from retail.orders import NANO_PER_TICK_WH
@@ -94,7 +95,8 @@ class Observer:
             "private": _scales(c.battery, size),
             "pooled": self._pooled(pooled_fixed, pooled_expected, size.mean()),
             "pooled_net": (pooled_fixed / size.mean()).float(),
-            "pooled_expected": pooled_expected,
+            "need": _need(expected, size),
+            "pooled_need": _need(pooled_expected.unsqueeze(-1), size.mean()),
             "static": _static(c, size).float(),
             "calendar": _calendar(c).float(),
         }
@@ -149,20 +151,12 @@ class Observer:
             Scaled features.
         """
         dearer = _dearer(tariff.buy)
-        size = self._table("size")
-        per_day = 24 / tariff.steps / 4
-        need = self._table("expected")[days].clamp(min=0).float()
-        dear_need = torch.matmul(dearer, need) * (per_day / size).float()
+        dear_need = torch.bmm(dearer, self._table("need").index_select(0, days))
         parts = [torch.stack(_prices(tariff), -1), self._table("calendar")[days]]
         if self.public != "none":
-            parts = [*self._community(days, dearer, per_day), *parts, self._public_net(days)]
-        return Outlook(torch.cat(parts, -1).transpose(0, 1).contiguous(), dear_need.transpose(0, 1).contiguous())
-
-    def _community(self, days: Tensor, dearer: Tensor, per_day: float) -> list[Tensor]:
-        """What is expected of the community, [B, T, ...]."""
-        need = self._table("pooled_expected")[days].clamp(min=0).float().unsqueeze(-1)
-        dear_need = torch.matmul(dearer, need) * float(per_day / self._table("size").mean())
-        return [self._table("pooled")[days], dear_need]
+            pooled_need = torch.bmm(dearer, self._table("pooled_need")[days])
+            parts = [self._table("pooled")[days], pooled_need, *parts, self._public_net(days)]
+        return Outlook(torch.cat(parts, -1).transpose(0, 1).contiguous(), dear_need.transpose(0, 1))
 
     def _public_net(self, days: Tensor) -> Tensor:
         """Net load of the community as far as it is public, [B, T, 1]."""
@@ -206,10 +200,11 @@ class Observer:
         least, most, start, per_room, per_size, into, out = self._table("private")
         stored, wh = state.stored.float(), state.last_wh.float()
         need = fixed.float()
-        offset = need * torch.where(need > 0, out, into)
-        offset = torch.minimum(torch.maximum(offset, least - stored), most - stored)
+        offset = by_sign(need, out, into)
+        offset = torch.clamp(offset, least - stored, most - stored)
         worth = wh * (NANO_PER_TICK_WH * PRICE_SCALE * TICKS_PER_UNIT)
-        price = torch.where(wh == 0, 0.0, state.last_cash.float() / worth)
+        # Without a trade both are 0, and so shall be the price.
+        price = state.last_cash.float() / worth.add_(1 - wh.abs().clamp_(max=1))
         above = (stored - start) * per_room
         return (stored - least) * per_room, above, offset * per_size, wh * (per_size / 1000), price
 
@@ -252,6 +247,11 @@ def _expectations(fixed: Tensor, expected: Tensor, size: Tensor) -> list[Tensor]
     last = expected[:, -1:]
     soon = [torch.cat([expected[:, k:], *[last] * k], 1) / size for k in range(1, AHEAD + 1)]
     return [expected / size, *rest, miss, *soon]
+
+
+def _need(expected: Tensor, size: Tensor) -> Tensor:
+    """Expected need in units of a quarter of a day at full size, float32 [days, T, N]."""
+    return (expected.clamp(min=0) * (24 / expected.shape[1] / 4 / size)).float()
 
 
 def _later_sum(x: Tensor) -> Tensor:

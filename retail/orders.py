@@ -77,8 +77,9 @@ def to_wh(kwh: Tensor) -> Tensor:
         What rounding leaves goes to the grid (or to the own back-up).
     """
     # Conversion cuts towards zero.
-    half = torch.full((), 0.5, dtype=kwh.dtype)
-    return (kwh * 1000 + torch.copysign(half, kwh)).to(torch.int64)
+    wh = kwh * 1000
+    half = torch.full((), 0.5, dtype=wh.dtype, device=wh.device)
+    return wh.add_(torch.copysign(half, wh)).to(torch.int64)
 
 
 def position_orders(net: Tensor, head: Tensor | None, buy: Tensor, sell: Tensor) -> Orders:
@@ -102,6 +103,6 @@ def position_orders(net: Tensor, head: Tensor | None, buy: Tensor, sell: Tensor)
     wh = to_wh(net)
     most, least = buy[:, None], sell[:, None]
     if head is None:
-        return Orders(wh, torch.where(wh > 0, most, least))
+        return Orders(wh, wh.clamp(0, 1).mul_(most - least).add_(least))
     share = (head.to(torch.float64).clamp(-1, 1) + 1) / 2
     return Orders(wh, least + torch.floor(share * (most - least) + 0.5).to(torch.int64))

@@ -98,7 +98,7 @@ class RetailEnv(ParallelEnv):
         """
         if self._state is None:
             raise RuntimeError("Call reset before step.")
-        action = torch.from_numpy(np.stack([np.clip(actions[a], -1, 1) for a in self.agents]))[None]
+        action = torch.from_numpy(np.stack([actions[a] for a in self.agents]).clip(-1, 1))[None]
         self._state, outcome = self.game.step(self._state, action)
         over = self._state.step >= self.game.community.steps
         names = self.agents

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from retail.settlement import matching_gain, tariff_bill
+from retail.settlement import marginal_saving, tariff_bill
 from retail.state import Outcome
 from retail.tariff import Tariff
 
@@ -32,12 +32,9 @@ def step_reward(rule: Reward, fixed: Tensor, outcome: Outcome, prices: Tariff) -
     Tensor [B, N] $
         Larger is better.
     """
-    without = tariff_bill(fixed, prices)
     if rule == "difference":
         net = outcome.net if outcome.peak is None else outcome.net + outcome.peak.unserved
-        other = outcome.wear + outcome.shortfall - outcome.end_value
-        if outcome.used is not None:
-            other = other + outcome.used.cash
-        return without - tariff_bill(net, prices) + matching_gain(net, fixed, prices) - other
-    saving = without - outcome.cost
+        saving = marginal_saving(net, fixed, prices).sub_(outcome.wear).sub_(outcome.shortfall).add_(outcome.end_value)
+        return saving if outcome.used is None else saving.sub_(outcome.used.cash)
+    saving = tariff_bill(fixed, prices) - outcome.cost
     return saving if rule == "own" else saving.mean(-1, keepdim=True).expand_as(saving).clone()

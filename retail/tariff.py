@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,6 +43,19 @@ def to_ticks(price: ArrayLike | Tensor) -> Tensor:
     # A decimal like 0.285 is stored a hair below itself: rounding to 1e-4 of a tick first undoes that.
     rounded = np.copysign(np.floor(np.abs(np.round(value, 4)) + 0.5), value)
     return torch.from_numpy(np.ascontiguousarray(rounded).astype(np.int64))
+
+
+class Dollars(NamedTuple):
+    """Prices in floating point, for what need not be exact.
+
+    Attributes
+    ----------
+    buy, sell : Tensor [..., T] float64 $/kWh
+        Price of imported energy and feed-in price.
+    """
+
+    buy: Tensor
+    sell: Tensor
 
 
 @dataclass(frozen=True)
@@ -110,10 +124,16 @@ class Tariff:
         parts = torch.broadcast_tensors(*(to_ticks(p) for p in (energy, network, levy, sell, fee)))
         return cls(*(p.contiguous() for p in parts))
 
-    @property
+    @cached_property
     def buy(self) -> Tensor:
         """Price of imported energy, Tensor [..., T] int64 ticks."""
         return self.energy + self.network + self.levy
+
+    @cached_property
+    def dollars(self) -> Dollars:
+        """Both prices as float64 tensors [..., T] in $/kWh."""
+        # Dividing integer tensors would give float32.
+        return Dollars(self.buy.double() / TICKS_PER_UNIT, self.sell.double() / TICKS_PER_UNIT)
 
     @property
     def steps(self) -> int:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from hmarl.critics import Critic, JointCritic, LocalCritic, Scene, parameters
 from hmarl.memory import Replay, Sample
-from hmarl.networks import Groups, StackedMLP, clip_per_group, set_rate
+from hmarl.nets.critics import Critic, JointCritic, LocalCritic, Scene, parameters
+from hmarl.nets.networks import Groups, StackedMLP, clip_per_group, set_rate
 from hmarl.policies.base import Rollout, Seen, Spec, Training, learned_heads
 from hmarl.policies.deterministic import Deterministic
 from hmarl.public import MARKET, OwnEffect, public_width

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hmarl.bodies import Carried
 from hmarl.clustering import Method, group, mean_days
 from hmarl.imagination import Imagination
+from hmarl.nets.bodies import Carried
 from hmarl.policies.a3c3_learner import A3C3Learner
 from hmarl.policies.base import Misfit, Rollout, Seen, Spec
 from hmarl.policies.mb_a3c3 import MBA3C3
@@ -20,7 +20,6 @@ from hmarl.readings import Readings
 from hmarl.world_model import Trail, WorldModel, fit, inputs, predict, trail
 from retail.observation import PRICE_SCALE, Features
 from retail.streams import torch_stream
-from retail.tariff import TICKS_PER_UNIT
 
 FORECASTS = 2
 ROWS = 8192
@@ -224,7 +223,7 @@ class MBA3C3Learner(A3C3Learner):
         """The candidate with the largest imagined reward and value of what comes after, for each home."""
         forecast = features.personal[..., -FORECASTS:].unbind(-1)
         state, step = seen.state, seen.step
-        dearest = state.tariff.buy.amax(-1, keepdim=True).double() / TICKS_PER_UNIT
+        dearest = state.tariff.dollars.buy.amax(-1, keepdim=True)
         best, chosen = torch.full(action.shape[:2], -torch.inf), action
         with torch.no_grad():
             for candidate in self._candidates(seen.features, forecast, action):

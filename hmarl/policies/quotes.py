@@ -97,7 +97,7 @@ class Range:
             In $/kWh.
         """
         now = state.tariff[:, state.step]
-        return cls(*(x.double()[:, None] / TICKS_PER_UNIT for x in (now.sell, now.buy)))
+        return cls(now.dollars.sell[:, None], now.dollars.buy[:, None])
 
     @property
     def width(self) -> Tensor:

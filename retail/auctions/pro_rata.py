@@ -65,11 +65,20 @@ def share_out(weight: Tensor, total: Tensor, arrival: Tensor | None) -> Tensor:
     whole = running[..., -1:].clamp(min=1)
     # running * total may leave int64; with total = each * whole + rest, running * rest stays below whole^2 < 2^62.
     each = torch.div(total, whole, rounding_mode="floor")
-    down = torch.div(running * (total - each * whole), whole, rounding_mode="floor")
+    down = _floor_of_share(running, total - each * whole, whole)
     share = down.clone()
     share[..., 1:] -= down[..., :-1]
-    share += weight * each
+    if bool(each.any()):
+        share += weight * each
     return share if arrival is None else share.gather(-1, arrival)
+
+
+def _floor_of_share(running: Tensor, rest: Tensor, whole: Tensor) -> Tensor:
+    """``running * rest // whole`` in integers, for 0 <= running <= whole and 0 <= rest < whole."""
+    # Below 2^26 the product is below 2^52, where the floor of a double quotient is exact, and vectorised.
+    if whole.numel() and int(whole.max()) < 1 << 26:
+        return (running.double() * rest.double()).div_(whole.double()).floor_().to(torch.int64)
+    return torch.div(running * rest, whole, rounding_mode="floor")
 
 
 def clear_at(

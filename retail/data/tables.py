@@ -224,4 +224,12 @@ def _cure(value: float) -> str:
     return "write generation and load as two positive columns" if value < 0 else "correct the cell"
 
 
-__all__ = ["locate", "read_table", "require_columns", "require_energy", "require_finite", "require_numbers", "row_number"]
+__all__ = [
+    "locate",
+    "read_table",
+    "require_columns",
+    "require_energy",
+    "require_finite",
+    "require_numbers",
+    "row_number",
+]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from hmarl.problems import Problem
 from hmarl.study import Study, StudyError
+from hmarl.study_file.problems import Problem
 from retail import AUCTIONS, Orders, auction
 from retail.auctions.limits import AuctionError
 from wholesale import System, market

@@ -5,7 +5,7 @@ from faults.effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hmarl.auction_contract import _check_outcome
+from hmarl.contracts.auction import _check_outcome
 from retail import AUCTIONS, auction
 from retail.auctions.trials import Case
 from retail.orders import Orders

@@ -8,9 +8,9 @@ from faults.effort import examples
 from faults.mutants import at, changed_value, damaged_text
 from hypothesis import example, given, settings
 
-from hmarl import yaml_reader
 from hmarl.study import Study, StudyError
-from hmarl.validation import plain
+from hmarl.study_file import yaml_reader
+from hmarl.study_file.validation import plain
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
 EVERYTHING = """

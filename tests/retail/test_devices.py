@@ -10,6 +10,7 @@ from device_homes import DAYS, HOMES, PRICES, STEPS, community, thermal
 from retail import Game, auction
 from retail.community import CommunityError
 from retail.deferrable_load import deferrable_load
+from retail.devices import by_sign
 from retail.electric_vehicle import electric_vehicle
 from retail.peak import Peak
 from retail.thermal import meet, produce, store_path
@@ -176,3 +177,17 @@ def test_the_difference_reward_counts_what_a_home_saves_at_the_peak():
     _, o = game.step(state, moved.unsqueeze(-1))
     gain = still.cost.sum(1) - o.cost.sum(1)
     torch.testing.assert_close(o.reward[:, 2], gain, rtol=0, atol=2e-3)
+
+
+def test_by_sign_has_the_bits_and_the_gradient_of_where():
+    x = torch.randn(50, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    x[::5] = 0
+    above, below = torch.tensor([0.3, -0.2, 1.7, 0.0, 2.0, 1 / 0.95, 0.1]).double(), torch.full((50, 1), 0.95).double()
+    outcomes = []
+    for rule in (by_sign, lambda x, a, b: x * torch.where(x > 0, a, b)):
+        start = x.clone().requires_grad_()
+        value = rule(start, above, below)
+        value.sum().backward()
+        outcomes.append((value.detach(), start.grad))
+    assert torch.equal(outcomes[0][0], outcomes[1][0])
+    assert torch.equal(outcomes[0][1], outcomes[1][1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hmarl import plugins
+from hmarl.study_file import plugins
 from retail import AUCTIONS, Orders, auction
 from retail.auctions import book, chunks
 from retail.auctions.limits import AuctionError, extent
@@ -228,6 +228,19 @@ def test_any_shape(name, shape):
     assert trades.wh.shape == trades.cash.shape == shape
     assert not trades.wh.any()
     assert clear(auction(name), zero, 30, 10).wh.shape == shape  # one tariff for all
+
+
+def test_shares_of_the_largest_books_are_those_of_exact_integers():
+    rng = np.random.default_rng(11)
+    for bits in (20, 25, 26, 30):  # from 2^26 Wh on a product no longer fits a double
+        for _ in range(40):
+            whole = (1 << bits) - int(rng.integers(1, 1000))
+            weight = rng.multinomial(whole, rng.dirichlet(np.full(40, 0.3)))
+            total = whole - int(rng.integers(1, 1000))
+            running = np.cumsum(weight).tolist()
+            down = [r * total // whole for r in running]
+            expected = np.diff([0, *down]).tolist()
+            assert share_out(to(weight), to([total]), None).tolist() == expected
 
 
 def test_shares_are_whole_and_sum_to_the_total():
