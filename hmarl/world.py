@@ -166,6 +166,7 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
     groups = group(
         game, training, wanted.name, seed, number=wanted.number, postcodes=places, band_hours=wanted.band_hours
     )
+    exchange = None if arm.wholesale is None else _exchange(arm.wholesale, community.step_minutes)
     return World(
         arm=arm,
         seed=seed,
@@ -178,8 +179,8 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         policy=arm.followers.make(),
         leader=arm.leader.make(),
         meter=Meter(replication=arm.replication, step_hours=community.step_hours),
-        exchange=None if arm.wholesale is None else _exchange(arm.wholesale, community.step_minutes),
-        files=(*profiles.files, *table),
+        exchange=exchange,
+        files=(*profiles.files, *table, *(getattr(exchange.market, "files", ()) if exchange else ())),
         notes=profiles.notes if wanted.name == "portfolio" else (*profiles.notes, groups.note),
     )
 

@@ -1,4 +1,4 @@
-"""Random networks, sound and broken: refused with sentences, or cleared at the optimum that another formulation finds."""
+"""Random networks, sound and broken: refused with sentences, or cleared at another formulation's optimum."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def drawn(seed, spoiled):
 
 
 def least_cost(system, bids, t):
-    """The same hour as one plain program in angles for another interface to a solver: $ per hour, penalties included."""
+    """The same hour as one plain program in angles for another interface: $ per hour, penalties included."""
     net, n, g = network(system, "matpower"), len(system.buses), len(system.units)
     where = {bus: i for i, bus in enumerate(system.buses)}
     k, b = len(system.lines), len(bids)

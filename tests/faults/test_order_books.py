@@ -1,4 +1,4 @@
-"""Order books of any shape through every auction rule: the contract of clearing, and other rows of a batch untouched."""
+"""Order books of any shape through every auction rule: the contract of clearing, each row of a batch by itself."""
 
 import torch
 from faults.effort import examples
