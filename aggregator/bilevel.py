@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 import pyomo.environ as pyo
 
-from aggregator.conditions import TANGENTS, Conditions, Store
+from aggregator.conditions import TANGENTS, Conditions, Store, has_stores
 from aggregator.portfolio import BestResponse, PortfolioError
+from aggregator.price_set import PriceSet
 from aggregator.prosumers import Array
-from aggregator.rules import PriceSet
-from wholesale.solve import Program
+from aggregator.store_table import GIVEN, day_stores
+from wholesale.solve import Program, SolverError
 
 AUDIT = 1e-3
+ACTIVE = 1e-6  # kWh, a distance from a bound below which a schedule sits on it
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ class SingleLevelModel:
     Raises
     ------
     PortfolioError
-        If there are stores other than batteries or a peak price, or the members trade at a fee, which splits their
-        value of energy and is not modelled here.
+        If there is a peak price, or the members trade at a fee, which splits their value of energy and is not
+        modelled here.
     """
 
     def __init__(
@@ -84,10 +86,10 @@ class SingleLevelModel:
         mip_gap: float = 1e-3,
         node_limit: int | None = 2000,
     ) -> None:
-        if not all(pool.plain for pool in followers.pools):
+        if any(pool.peak is not None for pool in followers.pools):
             raise PortfolioError(
-                "The exact model knows batteries under one price of imports; vehicles, deferrable loads, heat and a "
-                "peak price need the decoupled bound (method: bound)."
+                "The exact model knows one price of imports per step; a peak price needs the decoupled bound (method: "
+                "bound)."
             )
         if followers.portfolio.pooled and followers.portfolio.fee > 0.0:
             raise PortfolioError(
@@ -95,12 +97,13 @@ class SingleLevelModel:
                 f"{followers.portfolio.fee:g} $/kWh; use the decoupled bound, or a fee of 0."
             )
         self._followers, self._prices, self._sell = followers, prices, sell
-        self._restore = followers.portfolio.storage_end == "restore"
-        kkt = Conditions(followers, prices, sell=sell, charges=charges, wholesale=wholesale)
-        self._cells, self._stores, model = kkt.cells, kkt.stores, kkt.write()
+        self._kkt = Conditions(followers, prices, sell=sell, charges=charges, wholesale=wholesale)
+        model = self._kkt.write()
         self.binaries = sum(1 for v in model.component_data_objects(pyo.Var) if v.is_binary() and not v.fixed)
         self._program = Program.compile(model, mip_gap=mip_gap, node_limit=node_limit)
-        self._col = {v.local_name: self._program.columns(v) for v in model.component_objects(pyo.Var) if len(v)}
+        named = {v.local_name: v for v in model.component_objects(pyo.Var) if len(v)}
+        self._col = {name: self._program.columns(v) for name, v in named.items()}
+        self._binary = [name for name, v in named.items() if next(iter(v.values())).is_binary()]
 
     def solve(self, *, start: Array | None = None, fixed: Array | None = None) -> SingleLevel:
         """Find the best admissible price, or evaluate one.
@@ -118,8 +121,10 @@ class SingleLevelModel:
         """
         low, high = (self._prices.low, self._prices.high) if fixed is None else (fixed, fixed)
         self._program.change_bounds(self._col["price"], low, high)
-        begin = start if fixed is None else fixed
-        solution = self._program.solve(None if begin is None else self._point(np.asarray(begin, dtype=np.float64)))
+        point = None if start is None else self._start(np.asarray(start, dtype=np.float64))
+        if fixed is not None:
+            point = self._point(np.asarray(fixed, dtype=np.float64))
+        solution = self._program.solve(point)
         x = solution.x
         return SingleLevel(
             price=np.clip(x[self._col["price"]], low, high),
@@ -134,81 +139,99 @@ class SingleLevelModel:
 
     def _net(self, x: Array) -> Array:
         net = np.zeros((self._followers.portfolio.days, len(self._sell)))
-        for k, (_, d) in enumerate(self._cells):
+        for k, (_, d) in enumerate(self._kkt.cells):
             net[d] += x[self._col["imports"][k]] - x[self._col["exports"][k]]
         for pool in self._followers.pools:
-            if not pool.groups:
+            if not has_stores(pool):
                 net += pool.fixed_kwh[:, 0]
         return net
 
     def _audit(self, x: Array) -> tuple[str, ...]:
         found = []
-        for j, store in enumerate(self._stores):
+        for j, store in enumerate(self._kkt.stores):
             low, high = store.box.mu_low, store.box.mu_high
             near = AUDIT * (high - low)
             for t, mu in enumerate(x[self._col["mu"][j]]):
-                if mu <= low + near or mu >= high - near:
+                # where no port is open, mu decides nothing and any will do
+                if store.one.open[:, t].any() and (mu <= low + near or mu >= high - near):
                     found.append(
                         f"mu of store {j} at step {t} is {mu:.5f} $/kWh, at its limit [{low:.5f}, {high:.5f}]; "
                         "re-solve the follower at this price before trusting the result."
                     )
         return tuple(found)
 
+    def _start(self, price: Array) -> Array:
+        """A feasible point of all columns at a price or next to it.
+
+        The followers' primal-dual optimum at the price says which binaries are on. With these the model is a linear
+        program, whose optimum is the best price for which that pattern stays optimal; where rounding has made the
+        pattern impossible, the optimum itself is the start, and HiGHS judges it.
+        """
+        point = self._point(price)
+        exact = self._program.relaxed()
+        exact.change_bounds(self._col["price"], self._prices.low, self._prices.high)
+        for name in self._binary:
+            columns = self._col[name]
+            whole = np.round(point[columns])
+            exact.change_bounds(columns, whole, whole)
+        try:
+            return exact.solve().x
+        except SolverError:
+            return point
+
     def _point(self, price: Array) -> Array:
-        """A full start: the followers' primal-dual optimum at a price, written into the columns."""
-        x = np.zeros(self._program.shape[1])
-        x[self._col["price"]] = price
+        """The followers' primal-dual optimum at a price, written into the columns."""
+        x, col = np.zeros(self._program.shape[1]), self._col
+        x[col["price"]] = price
+        if self._prices.menu is not None:
+            x[col["chosen"]] = (
+                np.arange(len(self._prices.menu)) == np.abs(self._prices.menu - price).max(axis=1).argmin()
+            )
         shape = (self._followers.portfolio.days, len(price))
         found = self._followers.days(np.broadcast_to(price, shape), np.broadcast_to(self._sell, shape))
         days = dict(zip((id(pool) for pool in self._followers.pools), found, strict=True))
-        j = 0
-        for k, (pool, d) in enumerate(self._cells):
+        for k, (pool, d) in enumerate(self._kkt.cells):
             day = days[id(pool)][d]
-            x[self._col["imports"][k]], x[self._col["exports"][k]] = day.imports[0], day.exports[0]
-            value = np.clip(day.energy_value[0], self._sell, price)
-            x[self._col["value"][k]] = value
-            x[self._col["is_import"][k]] = day.imports[0] > day.exports[0]
-            x[self._col["is_export"][k]] = day.exports[0] > day.imports[0]
-            for i in range(len(pool.groups)):
-                self._store_point(
-                    x, j, self._stores[j], value, (day.gain[i], day.loss[i], day.store[i]), day.store_value[i]
-                )
-                j += 1
+            net = day.imports[0] - day.exports[0]
+            x[col["imports"][k]], x[col["exports"][k]] = day.imports[0], day.exports[0]
+            x[col["value"][k]] = np.clip(day.energy_value[0], self._sell, price)
+            x[col["is_import"][k]], x[col["is_export"][k]] = net > ACTIVE, net < -ACTIVE
+            contents = [
+                *zip(day.store, day.store_value, strict=True),
+                *zip(day.content, day.content_value, strict=True),
+            ]
+            ways = [np.stack(pair) for pair in zip(day.gain, day.loss, strict=True)] + list(day.flows)
+            for j, content, flows in zip(self._kkt.behind[k], contents, ways, strict=True):
+                self._store_point(x, self._kkt.stores[j], j, x[col["value"][k]], content, flows)
         return x
 
     def _store_point(
-        self, x: Array, j: int, store: Store, value: Array, schedule: tuple[Array, Array, Array], worth: Array
+        self, x: Array, store: Store, j: int, value: Array, content: tuple[Array, Array], flows: Array
     ) -> None:
-        one = store.one
-        gain, loss, level = schedule
+        one, (level, worth) = store.one, content
         mu = np.clip(worth, store.box.mu_low, store.box.mu_high)
-        later = np.append(mu[1:], mu[-1] if self._restore else one.end_value)
-        margins = {
-            "gain": (gain, 0.0, one.charge, one.wear_linear + one.wear_quadratic * gain + value / one.eta_charge - mu),
-            "loss": (
-                loss,
-                0.0,
-                one.discharge,
-                one.wear_linear + one.wear_quadratic * loss - value * one.eta_discharge + mu,
-            ),
-            "store": (level, one.store_min, one.store_max, mu - later),
-        }
         x[self._col["mu"][j]] = mu
-        for name, (at, low, high, margin) in margins.items():
-            x[self._col[name][j]] = at
-            on, full = at > low + 1e-6, at > high - 1e-6
-            if name == "store" and self._restore:
-                on[-1], full[-1] = True, False
-            x[self._col[f"{name}_on"][j]], x[self._col[f"{name}_full"][j]] = on, full
-            x[self._col[f"{name}_r"][j]] = np.where(on, 0.0, np.maximum(margin, 0.0))
-            x[self._col[f"{name}_gamma"][j]] = np.where(full, np.maximum(-margin, 0.0), 0.0)
-        for name, at, most in (("gain", gain, one.charge), ("loss", loss, one.discharge)):
+        later = np.append(one.keep * mu[1:], -one.end_cost[-1])
+        self._box_point(x, "store", j, (level, one.low, one.high), np.where(one.free, mu - later, 0.0))
+        for p, f in enumerate(store.flows):
+            flow, most = flows[one.port[p]], one.limit[p]
+            margin = one.cost[p] + one.curve[p] * flow + one.draw[p] * value - one.sign[p] * mu
+            self._box_point(x, "flow", f, (flow, 0.0 * most, most), np.where(one.open[p], margin, 0.0))
             points = (np.arange(TANGENTS) + 0.5)[:, None] / TANGENTS * most
-            x[self._col[f"{name}_square"][j]] = np.maximum((2 * points * at - points**2).max(axis=0), 0.0)
+            x[self._col["square"][f]] = np.maximum((2 * points * flow - points**2).max(axis=0), 0.0)
+
+    def _box_point(self, x: Array, name: str, i: int, box: tuple[Array, Array, Array], margin: Array) -> None:
+        at, low, high = box
+        wide = high - low > (GIVEN if name == "store" else 0.0)
+        on, full = wide & (at > low + ACTIVE), wide & (at > high - ACTIVE)
+        x[self._col[name][i]] = at
+        x[self._col[f"{name}_on"][i]], x[self._col[f"{name}_full"][i]] = on, full
+        x[self._col[f"{name}_r"][i]] = np.where(on, 0.0, np.maximum(margin, 0.0))
+        x[self._col[f"{name}_gamma"][i]] = np.where(full, np.maximum(-margin, 0.0), 0.0)
 
 
 def count_binaries(followers: BestResponse) -> int:
-    """Binaries of the single-level model, without building it: 2 per meter and 6 per store, step and day.
+    """Binaries of the single-level model, without building it.
 
     Parameters
     ----------
@@ -217,7 +240,12 @@ def count_binaries(followers: BestResponse) -> int:
     Returns
     -------
     int
-        An upper estimate: meters that can only import need one less.
+        Two per meter and step, two per open port and step, two per step at which a content is not given: an upper
+        estimate, since meters that can only import need one less.
     """
-    per_step = sum((2 + 6 * len(pool.groups)) * len(pool.fixed_kwh) for pool in followers.pools if pool.groups)
-    return per_step * followers.portfolio.steps
+    count = 0
+    for pool in followers.pools:
+        for stores in day_stores(pool) if has_stores(pool) else []:
+            count += 2 * followers.portfolio.steps
+            count += 2 * sum(int(one.open.sum()) + int(one.free.sum()) for one in stores)
+    return count

@@ -16,9 +16,9 @@ import pyomo.environ as pyo
 from pyomo.core.expr import LinearExpression
 
 from aggregator.portfolio import BestResponse, PortfolioError
+from aggregator.price_set import PriceSet
 from aggregator.promise import profit_by_day
 from aggregator.prosumers import Array
-from aggregator.rules import PriceSet
 from wholesale.solve import Program
 
 LEVEL = 0.5
@@ -68,7 +68,7 @@ def decoupled_bound(
     cuts: int = 60,
     tolerance: float = 1e-4,
 ) -> DecoupledBound:
-    """Maximise the followers' cost over admissible prices by a level bundle method.
+    """Maximise the followers' cost over admissible prices by a level bundle method, over a menu by trying all.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def decoupled_bound(
     wholesale : array [D, T] $/kWh
         Price of the leader's own purchases.
     cuts : int
-        Most best responses to use, at least 1.
+        Most best responses to use, at least 1; a menu takes as many as it has tariffs.
     tolerance : float
         Relative gap of the bound at which to stop.
 
@@ -102,6 +102,8 @@ def decoupled_bound(
     if cuts < 1:
         raise PortfolioError(f"cuts is {cuts}; give at least 1 best response.")
     first_best = followers.solve(wholesale + charges, wholesale).mean
+    if prices.menu is not None:
+        return _of_menu(followers, prices.menu, sell=sell, charges=charges, wholesale=wholesale, first_best=first_best)
     price = prices.clip(prices.high)
     model = _Master(prices)
     best_cost, best_profit, value = -np.inf, -np.inf, np.inf
@@ -130,6 +132,29 @@ def decoupled_bound(
         best_profit=best_profit,
         cuts=used,
         gap=(value - best_cost) / max(abs(bound), 1e-12),
+        certified=not followers.portfolio.may_burn(sell),
+    )
+
+
+def _of_menu(
+    followers: BestResponse, menu: Array, *, sell: Array, charges: Array, wholesale: Array, first_best: float
+) -> DecoupledBound:
+    """The bound where the admissible prices can be counted."""
+    answers = [followers.solve(price, sell) for price in menu]
+    costs = [answer.mean for answer in answers]
+    profits = [
+        float(profit_by_day(answer, price - charges, sell, wholesale).mean())
+        for answer, price in zip(answers, menu, strict=True)
+    ]
+    dearest, best = int(np.argmax(costs)), int(np.argmax(profits))
+    return DecoupledBound(
+        price=menu[dearest],
+        value=costs[dearest] - first_best,
+        first_best=first_best,
+        best_price=menu[best],
+        best_profit=profits[best],
+        cuts=len(menu),
+        gap=0.0,
         certified=not followers.portfolio.may_burn(sell),
     )
 
@@ -197,7 +222,7 @@ class _Master:
 
 
 def limit_prices(model: Any, prices: PriceSet) -> None:
-    """Add the cap on the mean price and the ramp to a Pyomo model with ``model.price`` over ``model.T``.
+    """Add cap, ramp, blocks and menu to a Pyomo model with ``model.price`` over ``model.T``.
 
     Parameters
     ----------
@@ -212,4 +237,19 @@ def limit_prices(model: Any, prices: PriceSet) -> None:
         pairs = pyo.RangeSet(1, steps - 1)
         model.ramp = pyo.Constraint(
             pairs, rule=lambda _, t: (-prices.ramp, model.price[t] - model.price[t - 1], prices.ramp)
+        )
+    if prices.blocks is not None:
+        first = {int(label): t for t, label in reversed(list(enumerate(prices.blocks)))}
+        others = [t for t, label in enumerate(prices.blocks) if first[int(label)] != t]
+        model.tied = pyo.Constraint(
+            others, rule=lambda _, t: model.price[t] - model.price[first[int(prices.blocks[t])]] == 0.0
+        )
+    if prices.menu is not None:
+        menu = prices.menu
+        model.L = pyo.RangeSet(0, len(menu) - 1)
+        model.chosen = pyo.Var(model.L, domain=pyo.Binary)
+        model.one_tariff = pyo.Constraint(expr=sum(model.chosen[k] for k in model.L) == 1)
+        model.on_menu = pyo.Constraint(
+            model.T,
+            rule=lambda _, t: model.price[t] - sum(float(menu[k, t]) * model.chosen[k] for k in model.L) == 0.0,
         )

@@ -75,7 +75,8 @@ class DayBatch:
         imports, exports = np.maximum(net, 0.0), np.maximum(-net, 0.0)
         first = len(self._pools[0].groups)
         gain, loss = (ports[:, :first, p] for p in (0, 1))
-        parts = (imports, exports, bought, gain, loss, store[:, :first], energy, -stored[:, :first], ports[:, first:])
+        batteries = (gain, loss, store[:, :first], energy, -stored[:, :first])
+        parts = (imports, exports, bought, *batteries, ports[:, first:], store[:, first:], -stored[:, first:])
         found = [Day(*(part[row] for part in parts)) for row in range(len(fixed))]
         if rescue is not None:
             for row in lost:

@@ -99,6 +99,8 @@ class Day:
         Marginal value of stored energy (mu).
     flows : array [R, P, T]
         Flows through the ports of the reservoirs, store-side; empty without reservoirs.
+    content, content_value : array [R, T]
+        What ``store`` and ``store_value`` are for batteries.
     """
 
     imports: Array
@@ -110,6 +112,8 @@ class Day:
     energy_value: Array
     store_value: Array
     flows: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    content: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    content_value: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 class DayProgram:

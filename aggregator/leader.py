@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from aggregator.gate import INFORMATION, Bids, Gate, Risk
 from aggregator.meter import Meter
+from aggregator.price_set import PriceSet
 from aggregator.prosumers import Array, Portfolio
-from aggregator.rules import LeaderError, PriceSet, TariffRules
+from aggregator.rules import LeaderError, TariffRules
 
 if TYPE_CHECKING:
     from retail.tariff import Tariff

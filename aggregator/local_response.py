@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from aggregator.concave import maximise
+from aggregator.price_set import PriceSet
 from aggregator.prosumers import Array
 from aggregator.response import Observed, Prediction, semidefinite
-from aggregator.rules import PriceSet
 
 LEAST = 1e-9  # $/kWh, a room below which a price is fixed
 
@@ -101,7 +101,7 @@ def best_step(model: Local, prices: PriceSet, *, sell: Array, charges: Array, ra
     sell, charges : array [T] $/kWh
         Feed-in price; network charge and levies, which are not the leader's income.
     radius : float $/kWh
-        Largest change of any step, > 0.
+        Largest change of any step, > 0; of a menu the nearest other tariff is always within reach.
 
     Returns
     -------
@@ -116,17 +116,28 @@ def best_step(model: Local, prices: PriceSet, *, sell: Array, charges: Array, ra
     rises with the net load by ``Observed.impact``: a concave quadratic program of T variables.
     """
     linear, bend = quadratic(model, sell=sell, charges=charges)
+    if prices.menu is not None:
+        return _best_on_menu(model.at.price, prices.menu, linear, bend, radius)
     low = np.minimum(np.maximum(prices.low - model.at.price, -radius), 0.0)
     high = np.maximum(np.minimum(prices.high - model.at.price, radius), 0.0)
     free = high - low > LEAST
     step = np.zeros(len(low))
     if free.any():
         rows, limit = _limits(prices, model.at.price, low / radius, high / radius, radius)
-        keep = free.nonzero()[0]
-        bend_free = bend[np.ix_(keep, keep)] * radius**2
-        step[keep] = radius * maximise(linear[keep] * radius, bend_free, rows[:, keep], limit)
+        tied = prices.basis[:, free @ prices.basis > 0.0]  # one variable for all steps of a block
+        step = radius * tied @ maximise(tied.T @ linear * radius, tied.T @ bend @ tied * radius**2, rows @ tied, limit)
         step = np.clip(step, low, high)
     return model.at.price + step, float(linear @ step + step @ bend @ step)
+
+
+def _best_on_menu(centre: Array, menu: Array, linear: Array, bend: Array, radius: float) -> tuple[Array, float]:
+    steps = menu - centre
+    far = np.abs(steps).max(axis=1)
+    others = far > LEAST
+    reach = max(radius, float(far[others].min())) if others.any() else radius
+    gains = np.where(far <= reach + LEAST, steps @ linear + np.einsum("kt,tu,ku->k", steps, bend, steps), -np.inf)
+    best = int(np.argmax(gains))
+    return menu[best], float(gains[best])
 
 
 def _limits(prices: PriceSet, centre: Array, low: Array, high: Array, radius: float) -> tuple[Array, Array]:

@@ -8,68 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from aggregator.price_set import TICKS_PER_UNIT, PriceSet, Ticks, farthest_change, to_ticks
 from aggregator.prosumers import Array
 
 if TYPE_CHECKING:
     from retail.tariff import Tariff
 
-# repeated from retail.tariff (a test compares): the package is imported for its names often, torch should wait for use
-TICKS_PER_UNIT = 100_000
 TOLERANCE = 1e-9
+MOST_TARIFFS = 1000
 
 
 class LeaderError(ValueError):
     """A leader cannot work with what it was given; the message lists every mistake found."""
-
-
-@dataclass(frozen=True)
-class PriceSet:
-    """Admissible buy prices of one day as a polyhedron, every limit a whole number of ticks and none of them slack.
-
-    Attributes
-    ----------
-    low, high : array [T] $/kWh
-        Box of each step, already tightened by the ramp.
-    mean_cap : float or None $/kWh
-        Largest mean over the day.
-    ramp : float or None $/kWh
-        Largest change from one step to the next.
-    """
-
-    low: Array
-    high: Array
-    mean_cap: float | None
-    ramp: float | None
-
-    def clip(self, buy: ArrayLike) -> Array:
-        """The admissible price on ticks next to a wish: cut to the box, shifted under the cap, flattened to the ramp.
-
-        Parameters
-        ----------
-        buy : array_like [T] $/kWh
-
-        Returns
-        -------
-        array [T] $/kWh
-            A whole number of ticks at each step. An admissible wish comes back rounded to ticks.
-        """
-        low, high = _ticks(self.low), _ticks(self.high)
-        most = None if self.mean_cap is None else int(np.floor(self.mean_cap * TICKS_PER_UNIT * len(low) + 1e-4))
-        wish = np.clip(np.asarray(buy, dtype=np.float64) * TICKS_PER_UNIT, low, high)
-        if most is not None and wish.sum() > most:
-            wish = _shifted(wish, low, high, most)
-        if self.ramp is None:
-            price = np.clip(np.floor(np.round(wish, 4) + 0.5).astype(np.int64), low, high)
-        else:
-            # the lower envelope of slope <= ramp, and rounding down, never raise a price nor break a ramp
-            far = np.abs(np.subtract.outer(np.arange(len(low)), np.arange(len(low))))
-            wish = (wish[None, :] + far * _ticks(self.ramp)).min(axis=1)
-            price = np.maximum(np.floor(np.round(wish, 4)).astype(np.int64), low)
-        while most is not None and price.sum() > most:
-            rounded_up = np.where(price > low, price - wish, -np.inf)
-            price[np.argsort(-rounded_up, kind="stable")[: int(price.sum() - most)]] -= 1
-            price = np.maximum(price, low)
-        return price / TICKS_PER_UNIT
 
 
 @dataclass(frozen=True)
@@ -92,6 +42,11 @@ class TariffRules:
         Largest mean of the buy price over the steps of a day; None = no cap.
     ramp : float or None $/kWh per step
         Largest change of the buy price between neighbouring steps; None = no limit.
+    blocks : array of int [T] or None
+        Time-of-use blocks: steps with one label share one price. None = every step has its own.
+    menu : array [K, T] $/kWh or None
+        The only tariffs (total buy prices) that may be offered; those that break another rule are left out, and at
+        least one must be left. None = any price within the other rules.
 
     Notes
     -----
@@ -107,8 +62,15 @@ class TariffRules:
     fee: float = 0.0
     average_cap: float | None = None
     ramp: float | None = None
+    blocks: NDArray[np.intp] | None = None
+    menu: Array | None = None
 
     def __post_init__(self) -> None:
+        for name, kind in (("blocks", np.intp), ("menu", np.float64)):
+            if getattr(self, name) is not None:
+                table = np.array(getattr(self, name), dtype=kind)
+                table.setflags(write=False)
+                object.__setattr__(self, name, table)
         for name in PRICES:
             value = np.array(getattr(self, name), dtype=np.float64)
             if value.ndim == 0:
@@ -147,7 +109,22 @@ class TariffRules:
             value = getattr(self, name)
             if value is not None and not np.isfinite(value):
                 found.append(f"{name} is {value}; give a finite number of $/kWh.")
+        if self.blocks is not None and self.blocks.shape != (self.steps,):
+            found.append(f"blocks has shape {self.blocks.shape}; give a label for each of {self.steps} steps.")
+        if self.menu is not None:
+            found += self._menu_shape_mistakes(self.menu)
         return found
+
+    def _menu_shape_mistakes(self, menu: Array) -> list[str]:
+        if menu.size == 0:
+            return ["menu is empty; give at least one tariff, or leave the menu out."]
+        if menu.ndim != 2 or menu.shape[1] != self.steps:
+            return [f"menu has shape {menu.shape}; give [K, T] = [tariffs, {self.steps}] $/kWh."]
+        if len(menu) > MOST_TARIFFS:
+            return [f"menu has {len(menu)} tariffs; give at most {MOST_TARIFFS}, or blocks in its place."]
+        if not np.isfinite(menu).all():
+            return [f"menu tariff {int(np.argmin(np.isfinite(menu).all(axis=1)))} is not finite; give $/kWh."]
+        return []
 
     def _price_mistakes(self) -> list[str]:
         found = []
@@ -173,22 +150,38 @@ class TariffRules:
         if not found:
             low, high = self._box()
             if (low > high).any():
-                found.append(f"ramp {self.ramp:g} $/kWh per step cannot follow floor and ceiling; widen one of them.")
+                found.append(self._too_narrow(int(np.argmax(low - high))))
             elif self.average_cap is not None and low.mean() > self.average_cap * TICKS_PER_UNIT + 1e-4:
                 found.append(
                     f"average_cap {self.average_cap:g} $/kWh is below the mean of the lowest admissible prices, "
                     f"{low.mean() / TICKS_PER_UNIT:g} $/kWh; raise the cap or lower the floor."
                 )
+        if not found and self.menu is not None and len(self._allowed_menu(self.menu)) == 0:
+            broken = self._outside(to_ticks(self.menu[0]) / TICKS_PER_UNIT)[0]
+            found.append(f"Every tariff of the menu breaks a rule, the first one this: {broken} Change one of the two.")
         return found
 
-    def _box(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _too_narrow(self, step: int) -> str:
+        if self.ramp is not None:
+            return (
+                f"ramp {self.ramp:g} $/kWh per step cannot follow floor and ceiling at step {step}; widen one of them."
+            )
+        label = 0 if self.blocks is None else int(self.blocks[step])
+        return f"Block {label} has one price, but its floors and ceilings leave none; widen them or split the block."
+
+    def _allowed_menu(self, menu: Array) -> Array:
+        """Tariffs of the menu on ticks that break no other rule, each once, array [K', T] $/kWh."""
+        ticks = np.unique(to_ticks(menu), axis=0) / TICKS_PER_UNIT
+        return ticks[[not self._outside(one) for one in ticks]]
+
+    def _box(self) -> tuple[Ticks, Ticks]:
         low = np.ceil(np.round(self.floor * TICKS_PER_UNIT, 4)).astype(np.int64)
         high = np.floor(np.round(self.ceiling * TICKS_PER_UNIT, 4)).astype(np.int64)
-        if self.ramp is None:
+        if self.ramp is None and self.blocks is None:
             return low, high
-        far = np.abs(np.subtract.outer(np.arange(self.steps), np.arange(self.steps)))
-        slope = int(np.floor(self.ramp * TICKS_PER_UNIT + 1e-4))
-        return (low[None, :] - far * slope).max(axis=1), (high[None, :] + far * slope).min(axis=1)
+        slope = np.inf if self.ramp is None else np.floor(self.ramp * TICKS_PER_UNIT + 1e-4)
+        far = farthest_change(np.arange(self.steps) if self.blocks is None else self.blocks, float(slope))
+        return (low[None, :] - far).max(axis=1).astype(np.int64), (high[None, :] + far).min(axis=1).astype(np.int64)
 
     def price_set(self) -> PriceSet:
         """Admissible buy prices with all limits on ticks.
@@ -203,14 +196,17 @@ class TariffRules:
             If the rules contradict themselves.
         """
         self.check()
+        if self.menu is not None:
+            menu = self._allowed_menu(self.menu)
+            return PriceSet(menu.min(axis=0), menu.max(axis=0), None, None, None, menu)
         low, high = self._box()
         # whole ticks throughout: the price on ticks next to the optimum of this set is then admissible itself
         whole = (
             np.floor(self.average_cap * TICKS_PER_UNIT * self.steps + 1e-4) if self.average_cap is not None else None
         )
-        ramp = np.floor(self.ramp * TICKS_PER_UNIT + 1e-4) / TICKS_PER_UNIT if self.ramp is not None else None
+        ramp = float(np.floor(self.ramp * TICKS_PER_UNIT + 1e-4)) / TICKS_PER_UNIT if self.ramp is not None else None
         cap = None if whole is None else float(whole) / (TICKS_PER_UNIT * self.steps)
-        return PriceSet(low / TICKS_PER_UNIT, high / TICKS_PER_UNIT, cap, None if ramp is None else float(ramp))
+        return PriceSet(low / TICKS_PER_UNIT, high / TICKS_PER_UNIT, cap, ramp, self.blocks)
 
     def admissible(self, buy: ArrayLike) -> list[str]:
         """Which rules a buy price breaks.
@@ -230,7 +226,16 @@ class TariffRules:
             return [
                 f"The price has shape {price.shape} or a value that is not finite; give [T] = [{self.steps}] $/kWh."
             ]
-        found = []
+        found = self._outside(price)
+        if self.menu is not None:
+            apart = np.abs(price[:, None] - to_ticks(self.menu) / TICKS_PER_UNIT).max(axis=2).min(axis=1).max()
+            if apart > TOLERANCE:
+                found.append(f"The price is {apart:.6f} $/kWh away from the nearest tariff of the menu.")
+        return found
+
+    def _outside(self, buy: Array) -> list[str]:
+        """Which rules besides the menu prices [T] or [D, T] break."""
+        price, found = np.atleast_2d(buy), []
         excess = {"ceiling": price - self.ceiling, "floor": self.floor - price, "feed-in price": self.sell - price}
         for name, over in excess.items():
             if over.max() > TOLERANCE:
@@ -244,6 +249,10 @@ class TariffRules:
         change = np.abs(np.diff(price, axis=1))
         if self.ramp is not None and change.max(initial=0.0) > self.ramp + TOLERANCE:
             found.append(f"The price changes by {change.max():.6f} $/kWh in one step; ramp allows {self.ramp:g}.")
+        for label in [] if self.blocks is None else np.unique(self.blocks):
+            width = float(np.ptp(price[:, self.blocks == label], axis=1).max())
+            if width > TOLERANCE:
+                found.append(f"Prices of block {label} differ by {width:.6f} $/kWh; its steps share one price.")
         return found
 
     def clip(self, buy: ArrayLike) -> Array:
@@ -282,16 +291,3 @@ class TariffRules:
 
 
 PRICES = ("floor", "ceiling", "sell", "network", "levy")
-
-
-def _ticks(price: ArrayLike) -> NDArray[np.int64]:
-    return np.round(np.asarray(price, dtype=np.float64) * TICKS_PER_UNIT).astype(np.int64)
-
-
-def _shifted(wish: Array, low: NDArray[np.int64], high: NDArray[np.int64], most: int) -> Array:
-    """Euclidean projection of a wish onto the box with a largest sum: one common shift, found by bisection."""
-    down, up = 0.0, float((wish - low).max())
-    for _ in range(80):
-        middle = 0.5 * (down + up)
-        down, up = (middle, up) if np.clip(wish - middle, low, high).sum() > most else (down, middle)
-    return np.clip(wish - up, low, high)

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aggregator.pools import Pool
 from aggregator.prosumers import Array
+
+GIVEN = 1e-9  # kWh, a room below which a content is given
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def store_table(pools: Sequence[Pool]) -> StoreTable:
     one = pools[0]
     days, _, steps = one.fixed_kwh.shape
     batteries, reservoirs = len(one.groups), len(one.reservoirs)
-    count = max([2] * bool(batteries) + [len(r.ports) for r in one.reservoirs], default=2)
+    count = max([2, *(len(r.ports) for r in one.reservoirs)])
     rows, groups = len(pools) * days, batteries + reservoirs
     # Without reservoirs nothing at a port depends on the step, and small arrays are fast arrays.
     ports = (rows, groups, count, steps if reservoirs else 1)
@@ -113,3 +116,83 @@ def store_table(pools: Sequence[Pool]) -> StoreTable:
         end_cost=end_cost,
         **found,
     )
+
+
+@dataclass(frozen=True)
+class DayStore:
+    """One store on one day, P ports and T steps; the fields mean what they mean in ``StoreTable``.
+
+    Attributes
+    ----------
+    meter : int
+        Balance it sits behind.
+    port : array of int [P]
+        Position of each among all ports of the store.
+    sign : array [P]
+    keep, start : float
+    draw, limit, cost, curve : array [P, T]
+        Of the ports that can ever be open.
+    low, high, drain, end_cost : array [T]
+    """
+
+    meter: int
+    port: NDArray[np.intp]
+    sign: Array
+    keep: float
+    start: float
+    draw: Array
+    limit: Array
+    cost: Array
+    curve: Array
+    low: Array
+    high: Array
+    drain: Array
+    end_cost: Array
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """Where a port can let something through, array [P, T]."""
+        return self.limit > 0.0
+
+    @property
+    def free(self) -> NDArray[np.bool_]:
+        """Where the content is not given, array [T]."""
+        return self.high - self.low > GIVEN
+
+
+def day_stores(pool: Pool) -> list[tuple[DayStore, ...]]:
+    """The stores of a pool, day by day, batteries first.
+
+    Parameters
+    ----------
+    pool : Pool
+
+    Returns
+    -------
+    list of tuple of DayStore
+        One tuple per day.
+    """
+    days, _, steps = pool.fixed_kwh.shape
+    if not pool.groups and not pool.reservoirs:
+        return [()] * days
+    table = store_table([pool])
+    shape = (len(table.sign), table.sign.shape[1], steps)
+
+    def one(d: int, g: int) -> DayStore:
+        ports = {name: np.broadcast_to(getattr(table, name)[d], shape)[g] for name in ("limit", "cost", "curve")}
+        ports["draw"] = np.broadcast_to(table.meter[d], shape)[g]
+        used = (ports["limit"] > 0.0).any(axis=1)
+        return DayStore(
+            meter=int(table.meter_of[g]),
+            port=np.flatnonzero(used),
+            sign=table.sign[g][used],
+            keep=float(table.keep[g, 0]),
+            start=float(table.start[d, g]),
+            low=table.low[d, g],
+            high=table.high[d, g],
+            drain=table.drain[d, g],
+            end_cost=table.end_cost[d, g],
+            **{name: port[used] for name, port in ports.items()},
+        )
+
+    return [tuple(one(d, g) for g in range(shape[0])) for d in range(days)]

@@ -26,8 +26,9 @@ class Trial:
 def random_views(count: int, seed: int) -> Iterator[Trial]:
     """Draw views of 1 to 4 prosumers over 1 to 3 days of 6 to 12 steps.
 
-    Rules with and without cap and ramp, pooled followers with and without a fee and lonely ones, linear and quadratic
-    wear, ``restore`` and ``value`` ends, a default tariff that differs by day, negative wholesale prices.
+    Rules with and without cap, ramp, blocks and menu, pooled followers with and without a fee and lonely ones,
+    linear and quadratic wear, ``restore`` and ``value`` ends, a default tariff that differs by day, negative wholesale
+    prices.
 
     Parameters
     ----------
@@ -51,6 +52,8 @@ def random_views(count: int, seed: int) -> Iterator[Trial]:
             default, floor=0.1 * flat, ceiling=rng.uniform(0.3, 0.45) * flat, sell=sell * flat,
             network=network * flat, levy=levy * flat,
             average_cap=float(rng.uniform(0.2, 0.3)) if k % 2 else None, ramp=0.08 if k % 5 == 3 else None,
+            blocks=np.arange(steps) // 3 % 3 if k % 4 == 3 else None,
+            menu=np.linspace(0.12, 0.28, 5)[:, None] * flat + 0.02 * (np.arange(steps) % 2) if k % 6 == 4 else None,
         )  # fmt: skip
         portfolio = Portfolio(
             rng.normal(0.3, 1.0, (days, prosumers, steps)), store_min=0.1 * capacity, store_max=capacity,
@@ -90,6 +93,13 @@ def broken_rules() -> Iterator[tuple[str, TariffRules]]:
         "a floor below the feed-in price": {"sell": 0.2},
         "a ceiling below the floor": {"ceiling": 0.05},
         "an unbounded price": {"ceiling": np.inf},
+        "an empty menu": {"menu": np.zeros((0, 6))},
+        "a menu of which every tariff breaks the cap": {"menu": np.full((2, 6), 0.3), "average_cap": 0.2},
+        "blocks without a common price": {
+            "blocks": np.zeros(6, np.intp),
+            "floor": np.linspace(0.1, 0.3, 6),
+            "ceiling": np.linspace(0.15, 0.4, 6),
+        },
         "negative charges": {"network": -0.5},
     }
     for name, change in changes.items():

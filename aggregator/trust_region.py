@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.local_response import Local, best_step
+from aggregator.price_set import PriceSet
 from aggregator.prosumers import Array
 from aggregator.response import Observed, Structural, calibrated
-from aggregator.rules import PriceSet
 from aggregator.verdict import Terms, Trial, Verdict
 
 __all__ = ["Search", "Terms", "Trial", "Verdict", "damped_price", "paired_error"]

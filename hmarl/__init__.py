@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hmarl.coordinator import Coordinator
+    from hmarl.equilibrium.coordinator import Coordinator
     from hmarl.study import Study
 
 __version__ = "0.1.0"
 __all__ = ["Coordinator", "Study", "__version__"]
 
-_HOMES = {"Study": "hmarl.study", "Coordinator": "hmarl.coordinator"}
+_HOMES = {"Study": "hmarl.study", "Coordinator": "hmarl.equilibrium.coordinator"}
 
 
 def __getattr__(name: str) -> Any:

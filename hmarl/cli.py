@@ -182,7 +182,7 @@ def compare(
 @app.command()
 def report(runs: Found, out: Out = Path("runs"), debug: Debug = False) -> None:
     """Write report.html of a study: one page that needs nothing else; its figures as SVG files beside it."""
-    from hmarl.report import report_folder  # noqa: PLC0415
+    from hmarl.report.page import report_folder  # noqa: PLC0415
 
     page = report_folder(_where(runs, out))
     typer.echo(f"Report: {page} ({page.stat().st_size / 1e6:.1f} MB), figures in {page.parent / 'figures'}")
@@ -191,7 +191,7 @@ def report(runs: Found, out: Out = Path("runs"), debug: Debug = False) -> None:
 @app.command()
 def schema(debug: Debug = False) -> None:
     """Print the JSON schema of a study file, for editors."""
-    from hmarl.json_schema import study_schema  # noqa: PLC0415
+    from hmarl.study_file.json_schema import study_schema  # noqa: PLC0415
 
     typer.echo(json.dumps(study_schema(), indent=2, ensure_ascii=False))
 
@@ -201,7 +201,7 @@ def list_(kind: KindName, debug: Debug = False) -> None:
     """List what can be named in a study, with a line of explanation, its source, and what a policy can play."""
     from rich.table import Table  # noqa: PLC0415
 
-    from hmarl import plugins  # noqa: PLC0415
+    from hmarl.study_file import plugins  # noqa: PLC0415
 
     headings = ["name", "what it is", "source", *(["plays"] if kind == "policies" else [])]
     table = Table(*headings, box=None, pad_edge=False)

@@ -18,9 +18,9 @@ from rich.table import Table
 from hmarl import storage
 from hmarl.daily import DAILY
 from hmarl.measures import BETTER, MEASURES, column, unit
-from hmarl.problems import nearest
 from hmarl.results import Results, ResultsError
 from hmarl.statistics import Range, iqm, resampled
+from hmarl.study_file.problems import nearest
 
 Array = NDArray[np.float64]
 WIDTH = 100

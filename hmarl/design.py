@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hmarl.plan import Sample, Span, Vary
-from hmarl.problems import Problem, StudyError
 from hmarl.study import Study
+from hmarl.study_file.plan import Sample, Span, Vary
+from hmarl.study_file.problems import Problem, StudyError
 
 Array = NDArray[np.float64]
 MOST_POINTS = 100_000

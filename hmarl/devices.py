@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmarl.device_sections import Carrier, Cold, Deferrable, Heat, Vehicle
+from hmarl.study_file.device_sections import Carrier, Cold, Deferrable, Heat, Vehicle
 from retail.data import DataError, Profiles
 from retail.data.synthetic import evenly
 from retail.deferrable_load import deferrable_load

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hmarl import manifest, storage
-from hmarl.arm import Arm
 from hmarl.lock import locked
+from hmarl.study_file.arm import Arm
 
 Report = Callable[[str, float], None]
 Simulate = Callable[[Arm, int, Path | None, Report], storage.Result]
@@ -135,6 +135,7 @@ def compute(job: Job, simulate: Simulate | None, report: Report) -> Computed | F
             seed=job.seed,
             replication=job.arm.replication,
             seconds=time.monotonic() - began,
+            training_seconds=getattr(result, "training_seconds", None),
             data_files=result.data_files,
             data=job.data,
         )

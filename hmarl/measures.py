@@ -29,6 +29,13 @@ MEASURES: dict[str, str] = {
     "converged": "converged [%]",
     "leader_gap": "leader's gap [$/day]",
     "exploitability": "exploitability [$/day]",
+    "unseen_cost": "unseen homes, cost [$/day]",
+    "unseen_peak_kw": "unseen homes, peak [kW]",
+    "training_time": "training time [s]",
+    "quantity_rmse": "quantity forecast, RMSE [kWh]",
+    "quantity_mape": "quantity forecast, MAPE [%]",
+    "price_rmse": "price forecast, RMSE [$/kWh]",
+    "price_mape": "price forecast, MAPE [%]",
 }
 """Measure -> column header with unit.
 
@@ -48,6 +55,12 @@ standard deviation of the real-time price at the community's bus.
 
 Three measures come from the certificate: whether the run came to rest (100 or 0), the best gain that the leader was
 found to have by deviating (upper 95 % end), and that of a home, mean of the homes searched.
+
+``unseen_cost`` and ``unseen_peak_kw`` are those of the homes held out (``community.hold_out``), a community of their
+own, on judged days; empty where a follower fits no home but its own. ``training_time`` is processor time of learning
+and of settling its rounds; it is that of a machine, not of a result, and stays empty where a stopped training has gone
+on. The four errors are those of a follower's world model (``mb-a3c3``) on the judged days: of all steps, or of those
+with a trade for the price; percentages only where the actual value is above 0.05.
 """
 
 DEFAULT_MEASURES = ("aggregator_profit", "promised_profit", "community_cost", "peak_kw", "p2p_share")
@@ -68,6 +81,13 @@ BETTER: dict[str, int] = {
     "lmp_volatility": -1,
     "leader_gap": -1,
     "exploitability": -1,
+    "unseen_cost": -1,
+    "unseen_peak_kw": -1,
+    "training_time": -1,
+    "quantity_rmse": -1,
+    "quantity_mape": -1,
+    "price_rmse": -1,
+    "price_mape": -1,
 }
 """Measure -> which direction is an improvement: +1 more, -1 less; the others are neither good nor bad."""
 

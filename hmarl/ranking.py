@@ -17,9 +17,9 @@ from rich.table import Table
 
 from hmarl import storage
 from hmarl.measures import BETTER, MEASURES, column, unit
-from hmarl.plan import Rank
 from hmarl.results import Results
 from hmarl.statistics import Estimate, interval, paired
+from hmarl.study_file.plan import Rank
 
 CERTIFICATE = ("converged", "leader_gap", "exploitability")
 """Measures of the certificate, shown beside every place."""

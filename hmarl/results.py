@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from hmarl import storage, yaml_reader
+from hmarl import storage
 from hmarl.measures import MEASURES, column
-from hmarl.problems import nearest
+from hmarl.study_file import yaml_reader
+from hmarl.study_file.problems import nearest
 
 if TYPE_CHECKING:
     from hmarl.compare import Comparison
@@ -302,7 +303,7 @@ def _read(folder: Path) -> Run | None:
         values=dict(values),
         manifest=manifest,
         certificate=storage.read_json(folder / storage.CERTIFICATE) or {},
-        measures=storage.read_json(folder / storage.MEASURES) or {},
+        measures=storage.measured(folder),
     )
 
 

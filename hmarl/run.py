@@ -23,9 +23,9 @@ from rich.console import Console
 from hmarl import manifest, storage
 from hmarl.job import Computed, Failure, Job, Simulate, compute, keep, one_thread, work
 from hmarl.lock import locked
-from hmarl.plan import Execution
 from hmarl.progress import Board
 from hmarl.study import Study
+from hmarl.study_file.plan import Execution
 from hmarl.tensorboard import check_installed
 
 REPORTS_PER_SECOND = 5

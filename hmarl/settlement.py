@@ -129,16 +129,46 @@ def settle_days(world: World, played: Played, shares: Array | None = None) -> Se
     LedgerError
         If any step does not sum to zero over all accounts.
     """
-    from aggregator.ledger import settle  # noqa: PLC0415
-
     forecast = expected_net(world, played)
     bid = world.leader.position(gate(world, played, forecast, lambda kwh: _prices(world, kwh, played.days), shares))
+    return settle_position(world, played, forecast, bid)
+
+
+def settle_position(
+    world: World, played: Played, forecast: Array, bid: Array, real_time: Clearing | None = None
+) -> Settled:
+    """Clear and settle days with a given day-ahead position.
+
+    Parameters
+    ----------
+    world : World
+        Market and meter.
+    played : Played
+        Days in order of time.
+    forecast, bid : array [D, T] kWh
+        Expected net load of one community, and the position.
+    real_time : Clearing, optional
+        Of the same days, which no position changes; cleared when absent.
+
+    Returns
+    -------
+    Settled
+        With a checked ledger.
+
+    Raises
+    ------
+    LedgerError
+        If any step does not sum to zero over all accounts.
+    """
+    from aggregator.ledger import settle  # noqa: PLC0415
+
     shape = forecast.shape
-    day_ahead = real_time = None
+    day_ahead = None
     lmp = real_lmp = np.zeros(shape)
     if world.exchange is not None:
         day_ahead = clear(world.exchange, world, bid, played.days)
-        real_time = clear(world.exchange, world, played.net.numpy(), played.days, real_time=True)
+        if real_time is None:
+            real_time = clear(world.exchange, world, played.net.numpy(), played.days, real_time=True)
         lmp = day_ahead.price(world.exchange.bus).reshape(shape)
         real_lmp = real_time.price(world.exchange.bus).reshape(shape)
     o, tariff = played.outcome, played.tariff

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hmarl.problems import Problem, StudyError, nearest
+from hmarl.study_file.problems import Problem, StudyError, nearest
 
 
 def folders() -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,22 +15,24 @@ import torch
 from numpy.typing import NDArray
 
 from hmarl import storage
-from hmarl.arm import Arm
 from hmarl.benchmark import community_optimum, no_battery, tuned_rule
-from hmarl.certificate import certify, judged_only
-from hmarl.coordinator import Coordinator
+from hmarl.certificate.certify import certify, judged_only
+from hmarl.equilibrium.coordinator import Coordinator
+from hmarl.equilibrium.iterate import Iterate, Round
+from hmarl.equilibrium.resume import load, save
 from hmarl.evaluation import merged, play
 from hmarl.halfway import Keeper
 from hmarl.headline import achieved, certified, headline
 from hmarl.hour_tables import hour_tables
-from hmarl.iterate import Iterate, Round
+from hmarl.model_tables import model_tables
 from hmarl.policies.base import Learner
 from hmarl.policies.rule_based import RuleBased
-from hmarl.resume import load, save
 from hmarl.settlement import Settled, settle_days
+from hmarl.study_file.arm import Arm
 from hmarl.tables import agents_table, iterations_table, steps_table, tariffs_table, trades_table, training_table
 from hmarl.tensorboard import FOLDER as TENSORBOARD
 from hmarl.tensorboard import Journal
+from hmarl.unseen import on_unseen_homes
 from hmarl.world import World, build
 
 Report = Callable[[str, float], None]
@@ -55,6 +58,8 @@ class Result:
         Name in ``hmarl.measures.MEASURES`` -> value.
     data_files : list of Path
         Data files that were read.
+    training_seconds : float or None [s]
+        Processor time of all rounds; None where a stopped run has gone on.
     """
 
     frames: dict[str, pd.DataFrame]
@@ -62,6 +67,7 @@ class Result:
     certificate: dict[str, Any]
     measures: dict[str, float]
     data_files: list[Path]
+    training_seconds: float | None = None
 
 
 def simulate(
@@ -96,7 +102,9 @@ def simulate(
     """
     report("reading data", 0.0)
     world = _kept(build(arm, seed, data), folder, tensorboard)
+    anew, began = folder is None or not _begun(folder), time.process_time()
     rounds, last = _rounds(world, report, folder)
+    seconds = time.process_time() - began if anew else None
     report("held-out days", 0.92)
     learner = world.policy.start(world.spec)
     learner.load(dict(last.learners))
@@ -113,6 +121,9 @@ def simulate(
         "training": training_table(rounds),
         **hour_tables(world, settled, rows),
     }
+    forecasts, errors = model_tables(world, learner, last.tariff)
+    frames |= forecasts
+    unseen, misfit = on_unseen_homes(world, last.learners, last.tariff)
     report("certificate", 0.97)
     certificate = certify(world, learner, last, judged_only(world, settled, rows, last.offer.shares)) | {
         "yardsticks_per_day": yardsticks,
@@ -120,12 +131,18 @@ def simulate(
         "not_served_mwh": _not_served(world, settled),
         "shortages": [] if settled.real_time is None else settled.real_time.shortages()[:20],
         "data_notes": list(world.notes),
+        **({} if misfit is None else {"unseen_homes": misfit}),
     }
-    measures = headline(world, last, settled, rows) | achieved(yardsticks) | certified(certificate)
+    measures = headline(world, last, settled, rows) | achieved(yardsticks) | certified(certificate) | errors | unseen
     buffer = io.BytesIO()
     torch.save(last.learners, buffer)
     report("done", 1.0)
-    return Result(frames, buffer.getvalue(), certificate, measures, list(world.files))
+    return Result(frames, buffer.getvalue(), certificate, measures, list(world.files), seconds)
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a stopped run left something to go on from."""
+    return any((folder / name).exists() for name in (storage.PROGRESS, storage.HALFWAY))
 
 
 def _rounds(world: World, report: Report, folder: Path | None) -> tuple[list[Round], Iterate]:

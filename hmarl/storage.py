@@ -225,6 +225,26 @@ def finished(folder: Path, resolved: Mapping[str, Any]) -> bool:
     return manifest is not None and manifest.get("resolved") == _as_read(resolved)
 
 
+def measured(folder: Path) -> dict[str, float]:
+    """Read the figures of a finished run.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+
+    Returns
+    -------
+    dict
+        Name in `hmarl.measures.MEASURES` -> value. ``training_time`` comes from the manifest, since it differs between
+        equal runs.
+    """
+    measures = read_json(folder / MEASURES) or {}
+    machine = (read_json(folder / MANIFEST) or {}).get("machine") or {}
+    seconds = machine.get("training_seconds")
+    return {**measures, **({} if seconds is None else {"training_time": seconds})}
+
+
 def store(folder: Path, result: Result, manifest: Mapping[str, Any]) -> None:
     """Write a result; the manifest comes last.
 

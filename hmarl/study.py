@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hmarl import yaml_reader
-from hmarl.arm import Arm
-from hmarl.header import KEYS, check_header
-from hmarl.merging import SECTIONS, put
-from hmarl.plan import Execution, Rank, Sample, Vary
-from hmarl.problems import Problem, StudyError, unknown
-from hmarl.resolve import resolve
+from hmarl.study_file import yaml_reader
+from hmarl.study_file.arm import Arm
+from hmarl.study_file.header import KEYS, check_header
+from hmarl.study_file.merging import SECTIONS, put
+from hmarl.study_file.plan import Execution, Rank, Sample, Vary
+from hmarl.study_file.problems import Problem, StudyError, unknown
+from hmarl.study_file.resolve import resolve
 
 if TYPE_CHECKING:
-    from hmarl.coordinator import Coordinator
+    from hmarl.equilibrium.coordinator import Coordinator
 
 __all__ = ["Arm", "Problem", "Study", "StudyError"]
 
@@ -43,7 +43,7 @@ class Study:
     where : str
         File it came from.
     vary : dict
-        Dotted path -> `hmarl.plan.Span` or list of values; empty for a study without a sweep.
+        Dotted path -> `hmarl.study_file.plan.Span` or list of values; empty for a study without a sweep.
     sample : Sample
         How a sweep chooses points.
     run : Execution
@@ -179,8 +179,8 @@ class Study:
         Coordinator
             Iterate over it for one `Iterate` a round.
         """
-        from hmarl.coordinator import Coordinator  # noqa: PLC0415  torch takes seconds
         from hmarl.datafind import data_dir  # noqa: PLC0415
+        from hmarl.equilibrium.coordinator import Coordinator  # noqa: PLC0415  torch takes seconds
         from hmarl.world import build  # noqa: PLC0415
 
         return Coordinator(build(self.arm(arm), seed, data_dir(None if data is None else str(data))))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hmarl.iterate import Round, Step
+from hmarl.equilibrium.iterate import Round, Step
 from hmarl.settlement import Settled
 from hmarl.world import World
 from retail.data import standard_offset

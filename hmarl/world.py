@@ -12,14 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmarl.arm import Arm
 from hmarl.clustering import group
 from hmarl.devices import thermal_carriers, timed_stores
 from hmarl.evaluation import arrivals
 from hmarl.halfway import Keeper
 from hmarl.policies.base import Policy, Spec
-from hmarl.sections import TariffRecipe
-from hmarl.sections import Wholesale as WholesaleSection
+from hmarl.study_file.arm import Arm
+from hmarl.study_file.sections import TariffRecipe
+from hmarl.study_file.sections import Wholesale as WholesaleSection
+from hmarl.study_file.tariff_choice import HOURS, block_of_hour, menu_by_hour
 from hmarl.training import Ground, Row
 from retail.community import Battery, Community
 from retail.data import Profiles, Window
@@ -125,6 +126,8 @@ class World:
         Where trainings keep their state; nowhere when None.
     journal : callable or None
         Gets each row of the training log as it is made.
+    unseen : Ground or None
+        Homes that nobody learns from, with the same rules and days; None where none are held out.
     """
 
     arm: Arm
@@ -143,6 +146,7 @@ class World:
     notes: tuple[str, ...] = ()
     keeper: Keeper | None = None
     journal: Callable[[Row], None] | None = None
+    unseen: Ground | None = None
 
     @property
     def ground(self) -> Ground:
@@ -169,25 +173,19 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
     """
     from aggregator.meter import Meter  # noqa: PLC0415
 
-    community, profiles = _community(arm, seed, data)
+    every = _profiles(arm, seed, data)
+    apart = evenly(len(every.names), arm.community.hold_out)
+    profiles = every.only(~apart)
+    community = _community(arm, profiles)
     days = torch.arange(community.days)
     shift = arm.calendar.warm_up
     training = days[[d + shift for d in arm.calendar.training_days]]
     judged = days[[d + shift for d in arm.calendar.judged_days]]
-    rules = arm.game
-    game = Game(
-        community,
-        arm.auction.make(),
-        public=rules.public,
-        reward=rules.reward,
-        storage_end=rules.storage_end,
-        dispatch=rules.dispatch,
-        keep=rules.keep,
-        end_value=rules.end_value,
-        action=rules.action,
-        peak=None if rules.peak is None else Peak(**rules.peak.model_dump()),
-        curtail=rules.curtail,
-        scale_days=training,
+    game = _game(arm, community, training)
+    others = (
+        _game(arm, _community(arm, every.only(apart)), training, float(apart.sum() / (~apart).sum()))
+        if apart.any()
+        else None
     )
     tariff, table = default_tariff(arm.tariff, community, data)
     wanted, places = arm.clusters, profiles.postcodes
@@ -210,14 +208,42 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         exchange=exchange,
         files=(*profiles.files, *table, *priced),
         notes=profiles.notes if wanted.name == "portfolio" else (*profiles.notes, groups.note),
+        unseen=None if others is None else Ground(others, training, arrivals(others, seed)),
     )
 
 
-def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, Profiles]:
-    calendar, homes = arm.calendar, arm.community
-    step = 24 * 60 // calendar.steps
-    window = Window(calendar.first, calendar.warm_up + calendar.days, step, calendar.zone)
-    profiles = homes.source.make().read(window, data, seed)
+def _game(arm: Arm, community: Community, training: Tensor, size: float = 1.0) -> Game:
+    """The rules of a study for a community; a cap on its import is that of the study times ``size``."""
+    rules = arm.game
+    peak = None if rules.peak is None else Peak(**rules.peak.model_dump())
+    return Game(
+        community,
+        arm.auction.make(),
+        public=rules.public,
+        reward=rules.reward,
+        storage_end=rules.storage_end,
+        dispatch=rules.dispatch,
+        keep=rules.keep,
+        end_value=rules.end_value,
+        action=rules.action,
+        peak=None if peak is None else replace(peak, cap_kw=peak.cap_kw * size),
+        curtail=rules.curtail,
+        scale_days=training,
+    )
+
+
+def _window(arm: Arm) -> Window:
+    calendar = arm.calendar
+    return Window(calendar.first, calendar.warm_up + calendar.days, 24 * 60 // calendar.steps, calendar.zone)
+
+
+def _profiles(arm: Arm, seed: int, data: Path | None) -> Profiles:
+    found: Profiles = arm.community.source.make().read(_window(arm), data, seed)
+    return found
+
+
+def _community(arm: Arm, profiles: Profiles) -> Community:
+    calendar, homes, window = arm.calendar, arm.community, _window(arm)
     count, store = len(profiles.names), homes.store
     battery = Battery.make(
         count,
@@ -232,11 +258,11 @@ def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, Profi
     )
     # Wind feeds in behind the same meter as PV.
     load, pv, kwp = (torch.from_numpy(x) for x in (profiles.load, profiles.generation, profiles.pv_kwp))
-    community = Community(
+    return Community(
         profiles.names,
         window.clock,
         calendar.zone,
-        step,
+        window.step_minutes,
         load,
         pv,
         battery,
@@ -245,7 +271,6 @@ def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, Profi
         timed=timed_stores(homes.vehicle, homes.deferrable, count, calendar.steps),
         thermal=thermal_carriers(homes.heat, homes.cold, profiles, calendar.steps, arm.tariff.gas),
     )
-    return community, profiles
 
 
 def default_tariff(recipe: TariffRecipe, community: Community, data: Path | None) -> tuple[Tariff, tuple[Path, ...]]:
@@ -298,6 +323,9 @@ def _rules(recipe: TariffRecipe, tariff: Tariff) -> TariffRules:
         np.full(steps, recipe.floor) if recipe.floor is not None else np.maximum(sell, recipe.network + recipe.levies)
     )
     ceiling = np.full(steps, recipe.ceiling if recipe.ceiling is not None else tariff.buy_price.max())
+    each = steps // HOURS
+    blocks = None if recipe.blocks is None else np.unique(block_of_hour(recipe.blocks), return_inverse=True)[1]
+    menu = None if recipe.menu is None else np.array(menu_by_hour(recipe.menu, recipe.blocks))
     return TariffRules(
         default=tariff,
         floor=floor,
@@ -308,6 +336,8 @@ def _rules(recipe: TariffRecipe, tariff: Tariff) -> TariffRules:
         fee=recipe.fee,
         average_cap=recipe.average_cap,
         ramp=recipe.ramp,
+        blocks=None if blocks is None else np.repeat(blocks, each),
+        menu=None if menu is None else np.repeat(menu, each, axis=1),
     )
 
 

@@ -17,10 +17,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from hmarl.bodies import Carried, Recurrent
-from hmarl.networks import Groups
+from hmarl.nets.bodies import Carried, Recurrent
+from hmarl.nets.networks import Groups
+from hmarl.nets.transformer import CausalTransformer
 from hmarl.readings import Readings
-from hmarl.transformer import CausalTransformer
 from retail.observation import PRICE_SCALE, Features
 
 ModelName = Literal["lstm", "gru", "transformer"]

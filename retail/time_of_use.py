@@ -178,16 +178,21 @@ def usable_tariffs(path: Path) -> tuple[str, ...]:
 
 def _rows(path: Path) -> dict[str, dict[str, str]]:
     """Rows by id; cells that a short row lacks are empty."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, restval="")
-        missing = [c for c in ("id", *COLUMNS.values(), "windows", "currency") if c not in (reader.fieldnames or ())]
-        if missing:
-            raise TariffError(f"{path} has no column {', '.join(missing)}; add it or get an undamaged tariff table.")
-        rows: dict[str, dict[str, str]] = {}
-        for row in reader:
-            if row["id"] in rows:
-                raise TariffError(f"{path}: row {reader.line_num}, column 'id': {row['id']!r} comes twice; keep one.")
-            rows[row["id"]] = row | {"row": str(reader.line_num)}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            names = reader.fieldnames or ()
+            read = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TariffError(f"{path} cannot be read as CSV ({error}); get an undamaged tariff table.") from None
+    missing = [c for c in ("id", *COLUMNS.values(), "windows", "currency") if c not in names]
+    if missing:
+        raise TariffError(f"{path} has no column {', '.join(missing)}; add it or get an undamaged tariff table.")
+    rows: dict[str, dict[str, str]] = {}
+    for line, row in read:
+        if row["id"] in rows:
+            raise TariffError(f"{path}: row {line}, column 'id': {row['id']!r} comes twice; keep one.")
+        rows[row["id"]] = row | {"row": str(line)}
     return rows
 
 

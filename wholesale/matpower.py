@@ -7,7 +7,6 @@ loads by 1000) would be read wrongly and is refused here.
 
 from __future__ import annotations
 
-import gzip
 import re
 import tempfile
 import warnings
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from wholesale.reading import content, reading
 from wholesale.system import Line, System, Unit
 
 BUS_I, BUS_TYPE, PD, GS = 0, 1, 2, 4
@@ -51,16 +51,15 @@ def read_matpower(path: str | Path) -> System:
         piecewise linear nor polynomials of at most second degree.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"No case file {str(path)!r}; check the path.")
-    raw = path.read_bytes()
-    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8", errors="replace")
-    _only_tables(text, path.name)
-    data = _frames(text, path.name)
-    if len(data.get("dcline", ())):
-        raise ValueError(f"Case {path.name} has {len(data['dcline'])} direct-current lines, which are not modelled.")
-    name = path.name.removesuffix(".gz").removesuffix(".m")
-    return from_tables(name, data)
+    text = content(path).decode("utf-8", errors="replace")
+    with reading(path.name, "MATPOWER case"):
+        _only_tables(text, path.name)
+        data = _frames(text, path.name)
+        if len(data.get("dcline", ())):
+            raise ValueError(
+                f"Case {path.name} has {len(data['dcline'])} direct-current lines, which are not modelled."
+            )
+        return from_tables(path.name.removesuffix(".gz").removesuffix(".m"), data)
 
 
 def from_tables(name: str, data: Mapping[str, Any]) -> System:

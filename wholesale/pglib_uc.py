@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wholesale.reading import content, reading
 from wholesale.system import Line, System, Unit
 from wholesale.thermal import Commitment
 
@@ -36,7 +36,7 @@ def read_pglib_uc(path: str | Path) -> System:
         The file is no such case.
     """
     data, name = _load(path)
-    try:
+    with reading(name, "PGLib-UC case"):
         hours = int(data["time_periods"])
         thermal = [_thermal(key, unit) for key, unit in data["thermal_generators"].items()]
         green = data["renewable_generators"]
@@ -52,8 +52,6 @@ def read_pglib_uc(path: str | Path) -> System:
             p_floor=np.hstack([ends[0], floor]), p_ceiling=np.hstack([ends[1], ceiling]),
             reserve=np.array(data["reserves"], float),
         )  # fmt: skip
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{name} is no PGLib-UC case: {error} is missing or of the wrong kind.") from error
 
 
 def read_egret(path: str | Path) -> System:
@@ -79,7 +77,7 @@ def read_egret(path: str | Path) -> System:
         steps other than one hour).
     """
     data, name = _load(path)
-    try:
+    with reading(name, "case of Egret"):
         elements, rules = data["elements"], data["system"]
         asked = [
             key for area in [rules, *elements.get("area", {}).values()] for key in area if key.startswith(SERVICES)
@@ -97,18 +95,14 @@ def read_egret(path: str | Path) -> System:
         lines = tuple(_egret_line(key, line) for key, line in elements.get("branch", {}).items())
         reserve = _series(rules.get("reserve_requirement", 0.0), hours)
         return System(name, buses, units, lines, loads, base_mva=float(rules.get("baseMVA", 100.0)), reserve=reserve)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{name} is no Egret case: {error} is missing or of the wrong kind.") from error
 
 
 def _load(path: str | Path) -> tuple[Any, str]:
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"No case file {str(path)!r}; check the path.")
-    raw = path.read_bytes()
+    raw = content(path)
     try:
-        data = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
-    except ValueError as error:
+        data = json.loads(raw)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} is no JSON file: {error}.") from error
     return data, path.name.removesuffix(".gz").removesuffix(".json")
 

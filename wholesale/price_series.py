@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from wholesale.bids import tabulate
 from wholesale.market import Bid, Clearing
 from wholesale.names import unknown
+from wholesale.reading import reading
 from wholesale.system import System
 
 
@@ -189,9 +190,12 @@ class PriceSeries:
         path = Path(self.path)
         if not path.is_file():
             raise FileNotFoundError(f"No price file {self.path!r}; check the path.")
-        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-        stamps = [str(stamp).replace("T", " ") for stamp in table.iloc[:, 0]]
-        return {str(name): table[name].to_numpy() for name in table.columns}, stamps
+        with reading(self.path, "table of prices"):
+            table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+            if table.empty:
+                raise ValueError(f"{self.path} has no rows; it is empty or cut short: get a complete file.")
+            stamps = [str(stamp).replace("T", " ") for stamp in table.iloc[:, 0]]
+            return {str(name): table[name].to_numpy() for name in table.columns}, stamps
 
     def _read(self, column: str, hours: int) -> np.ndarray:
         table, stamps = self._table
@@ -206,7 +210,8 @@ class PriceSeries:
         first = next((i for i, stamp in enumerate(stamps) if stamp.startswith(wanted)), None)
         if first is None:
             raise ValueError(f"start is {self.start!r}; {self.path} reaches from {stamps[0]} to {stamps[-1]}.")
-        values = np.array(table[column][first : first + hours], float)
+        with reading(self.path, "table of prices"):
+            values = np.array(table[column][first : first + hours], float)
         if len(values) < hours:
             raise ValueError(
                 f"{self.path} has {len(values)} rows from {stamps[first]} on, the system {hours} hours; start earlier "

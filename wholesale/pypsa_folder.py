@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wholesale.reading import reading
 from wholesale.system import Line, System, Unit
 from wholesale.thermal import Commitment
 
@@ -48,32 +49,37 @@ def read_pypsa(folder: str | Path) -> System:
     folder = Path(folder)
     if not (folder / "buses.csv").is_file():
         raise FileNotFoundError(f"No buses.csv in {str(folder)!r}; check the folder.")
-    for kind in NOT_MODELLED:
-        if _rows(folder, kind):
-            raise ValueError(f"{folder / (kind + '.csv')} has {len(_rows(folder, kind))} rows, which are not modelled.")
-    bus = _rows(folder, "buses")
-    buses, volts = tuple(_key(row) for row in bus), {_key(row): _get(row, "v_nom", 1.0) for row in bus}
-    generators, load = _rows(folder, "generators"), _rows(folder, "loads")
-    series = {name: _series(folder, name) for name in ("loads-p_set", "generators-p_max_pu", "generators-p_min_pu")}
-    lengths = {len(values) for one in series.values() for values in one.values()} or {1}
-    if len(lengths) != 1:
-        raise ValueError(f"The series in {str(folder)!r} have {sorted(lengths)} hours; give all the same.")
-    hours = lengths.pop()
-    loads = np.zeros((hours, len(buses)))
-    for row in load:
-        loads[:, buses.index(row["bus"])] += series["loads-p_set"].get(_key(row), _get(row, "p_set", 0.0))
-    units = tuple(_unit(row, series) for row in generators)
-    floor, ceiling = (
-        np.array([_get(row, "p_nom", 0.0) * _pu(row, name, series, hours) for row in generators]).reshape(-1, hours).T
-        for name in ("p_min_pu", "p_max_pu")
-    )
-    varies = bool(series["generators-p_max_pu"] or series["generators-p_min_pu"])
-    lines = [_line(row, volts) for row in _rows(folder, "lines")]
-    lines += [_transformer(row) for row in _rows(folder, "transformers")]
-    return System(
-        folder.name, buses, units, tuple(lines), loads, p_floor=floor if varies else None,
-        p_ceiling=ceiling if varies else None,
-    )  # fmt: skip
+    with reading(str(folder), "folder of PyPSA"):
+        for kind in NOT_MODELLED:
+            if _rows(folder, kind):
+                raise ValueError(
+                    f"{folder / (kind + '.csv')} has {len(_rows(folder, kind))} rows, which are not modelled."
+                )
+        bus = _rows(folder, "buses")
+        buses, volts = tuple(_key(row) for row in bus), {_key(row): _get(row, "v_nom", 1.0) for row in bus}
+        generators, load = _rows(folder, "generators"), _rows(folder, "loads")
+        series = {name: _series(folder, name) for name in ("loads-p_set", "generators-p_max_pu", "generators-p_min_pu")}
+        lengths = {len(values) for one in series.values() for values in one.values()} or {1}
+        if len(lengths) != 1:
+            raise ValueError(f"The series in {str(folder)!r} have {sorted(lengths)} hours; give all the same.")
+        hours = lengths.pop()
+        loads = np.zeros((hours, len(buses)))
+        for row in load:
+            loads[:, buses.index(row["bus"])] += series["loads-p_set"].get(_key(row), _get(row, "p_set", 0.0))
+        units = tuple(_unit(row, series) for row in generators)
+        floor, ceiling = (
+            np.array([_get(row, "p_nom", 0.0) * _pu(row, name, series, hours) for row in generators])
+            .reshape(-1, hours)
+            .T
+            for name in ("p_min_pu", "p_max_pu")
+        )
+        varies = bool(series["generators-p_max_pu"] or series["generators-p_min_pu"])
+        lines = [_line(row, volts) for row in _rows(folder, "lines")]
+        lines += [_transformer(row) for row in _rows(folder, "transformers")]
+        return System(
+            folder.name, buses, units, tuple(lines), loads, p_floor=floor if varies else None,
+            p_ceiling=ceiling if varies else None,
+        )  # fmt: skip
 
 
 def write_pypsa(system: System, folder: str | Path) -> None:

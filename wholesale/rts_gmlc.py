@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from wholesale.reading import reading
 from wholesale.system import Line, System, Unit
 from wholesale.thermal import Commitment
 
@@ -55,31 +56,34 @@ def read_rts_gmlc(folder: str | Path, *, start: str = "", hours: int = 24, reser
         The start is not in a series, or it ends too early.
     """
     folder = Path(folder)
-    bus, branch, gen = (_table(folder, name) for name in ("bus.csv", "branch.csv", "gen.csv"))
-    area_load = _series(folder, "load", start, hours)
-    if area_load is None:
-        raise FileNotFoundError(f"No series day_ahead_load below {str(folder)!r}; the system has no loads without it.")
-    available: dict[str, np.ndarray] = {}
-    for kind in SERIES:
-        available |= _series(folder, kind, start, hours) or {}
-    buses = tuple(row["Bus ID"] for row in bus)
-    nominal, areas = np.array([float(row["MW Load"]) for row in bus]), [row["Area"] for row in bus]
-    loads = np.zeros((hours, len(bus)))
-    for area, series in area_load.items():
-        share = nominal * np.array([one == area for one in areas])
-        loads += series[:, None] * share / share.sum()
-    rows = [row for row in gen if row["Unit Type"] in THERMAL or row["GEN UID"] in available]
-    units = tuple(_unit(row, available.get(row["GEN UID"])) for row in rows)
-    floor = np.array([np.full(hours, unit.p_min) for unit in units]).T.copy()
-    ceiling = np.array([np.full(hours, unit.p_max) for unit in units]).T.copy()
-    for g, row in enumerate(rows):
-        if row["GEN UID"] in available:
-            ceiling[:, g] = available[row["GEN UID"]]
-            floor[:, g] = ceiling[:, g] if row["Unit Type"] in MUST_TAKE else 0.0
-    lines = tuple(_line(row) for row in branch)
-    shunts = np.array([float(row["MW Shunt G"]) for row in bus])
-    reserve = reserve_share * loads.sum(axis=1)
-    return System("rts_gmlc", buses, units, lines, loads, shunts, p_floor=floor, p_ceiling=ceiling, reserve=reserve)
+    with reading(str(folder), "folder of RTS-GMLC"):
+        bus, branch, gen = (_table(folder, name) for name in ("bus.csv", "branch.csv", "gen.csv"))
+        area_load = _series(folder, "load", start, hours)
+        if area_load is None:
+            raise FileNotFoundError(
+                f"No series day_ahead_load below {str(folder)!r}; the system has no loads without it."
+            )
+        available: dict[str, np.ndarray] = {}
+        for kind in SERIES:
+            available |= _series(folder, kind, start, hours) or {}
+        buses = tuple(row["Bus ID"] for row in bus)
+        nominal, areas = np.array([float(row["MW Load"]) for row in bus]), [row["Area"] for row in bus]
+        loads = np.zeros((hours, len(bus)))
+        for area, series in area_load.items():
+            share = nominal * np.array([one == area for one in areas])
+            loads += series[:, None] * share / share.sum()
+        rows = [row for row in gen if row["Unit Type"] in THERMAL or row["GEN UID"] in available]
+        units = tuple(_unit(row, available.get(row["GEN UID"])) for row in rows)
+        floor = np.array([np.full(hours, unit.p_min) for unit in units]).T.copy()
+        ceiling = np.array([np.full(hours, unit.p_max) for unit in units]).T.copy()
+        for g, row in enumerate(rows):
+            if row["GEN UID"] in available:
+                ceiling[:, g] = available[row["GEN UID"]]
+                floor[:, g] = ceiling[:, g] if row["Unit Type"] in MUST_TAKE else 0.0
+        lines = tuple(_line(row) for row in branch)
+        shunts = np.array([float(row["MW Shunt G"]) for row in bus])
+        reserve = reserve_share * loads.sum(axis=1)
+        return System("rts_gmlc", buses, units, lines, loads, shunts, p_floor=floor, p_ceiling=ceiling, reserve=reserve)
 
 
 def _table(folder: Path, name: str) -> list[dict[str, str]]:

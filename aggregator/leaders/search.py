@@ -10,9 +10,9 @@ import numpy as np
 from aggregator.leader import Bids, Offer, View
 from aggregator.leaders.wishes import familiar
 from aggregator.portfolio import BestResponse
+from aggregator.price_set import PriceSet
 from aggregator.promise import profit_by_day, seal
 from aggregator.prosumers import Array
-from aggregator.rules import PriceSet
 from retail.streams import stream
 
 GROW, SHRINK = 1.5, 1.5**-0.25
@@ -96,7 +96,7 @@ class Search(Bids):
         state: dict[str, Any] = {"best": None, "profit": -np.inf, "step": self.step, "trial": 0}
         first = [prices.clip(wish) for wish in familiar(view).values()]
         for k in range(self.trials):
-            price = first[k] if k < len(first) else _moved(state, prices, rng)
+            price = first[k] if k < len(first) else _moved(state, prices, rng, k - len(first))
             state = _told(state, price, earned(price), adapt=k >= len(first))
         return state["best"], state
 
@@ -108,7 +108,7 @@ class Search(Bids):
             return price, {"best": None, "profit": -np.inf, "step": self.step, "trial": 1}
         state = _told(last.state, last.tariff.buy_price, view.profit, adapt=last.state["trial"] > 1)
         state |= {"trial": last.state["trial"] + 1}
-        return _moved(state, prices, rng), state
+        return _moved(state, prices, rng, last.state["trial"] - 1), state
 
 
 def _told(state: dict[str, Any], price: Array, profit: float, *, adapt: bool) -> dict[str, Any]:
@@ -118,9 +118,14 @@ def _told(state: dict[str, Any], price: Array, profit: float, *, adapt: bool) ->
     return {**state, **best, "step": step}
 
 
-def _moved(state: dict[str, Any], prices: PriceSet, rng: np.random.Generator) -> Array:
-    """The best price with one run of hours shifted, or all hours disturbed; the best itself once the step is fine."""
+def _moved(state: dict[str, Any], prices: PriceSet, rng: np.random.Generator, turn: int) -> Array:
+    """The best price with one run of hours shifted, or all hours disturbed; the best itself once the step is fine.
+
+    Of a menu each tariff in turn, and the best once all were tried.
+    """
     best, step = state["best"], state["step"]
+    if prices.menu is not None:
+        return np.asarray(prices.menu[turn] if turn < len(prices.menu) else best)
     if step < FINEST:
         return np.asarray(best)
     steps = len(best)

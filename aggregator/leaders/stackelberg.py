@@ -12,9 +12,9 @@ from aggregator.bound import DecoupledBound, decoupled_bound
 from aggregator.leader import Bids, LeaderError, Offer, TariffRules, View
 from aggregator.leaders.wishes import familiar
 from aggregator.portfolio import BestResponse
+from aggregator.price_set import PriceSet
 from aggregator.promise import promise, seal
 from aggregator.prosumers import Array
-from aggregator.rules import PriceSet
 from retail.tariff import Tariff
 from wholesale.solve import SolverError
 
@@ -154,7 +154,7 @@ class Stackelberg(Bids):
         binaries = count_binaries(followers)
         reasons = [f"{binaries} binaries"] if binaries > MOST_BINARIES else []
         reasons += ["peer-to-peer fee"] * (followers.portfolio.pooled and followers.portfolio.fee > 0.0)
-        reasons += ["devices besides batteries, or a peak price"] * (not all(pool.plain for pool in followers.pools))
+        reasons += ["peak price"] * any(pool.peak is not None for pool in followers.pools)
         if self.method == "bound" or (self.method == "auto" and reasons):
             return None, f"; exact model left out ({', '.join(reasons)})" if self.method == "auto" else ""
         rules = view.rules

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from hmarl.bodies import BodyName
-from hmarl.distributions import WIDEST, HeadName
-from hmarl.networks import Activation, Sharing
+from hmarl.nets.bodies import BodyName
+from hmarl.nets.distributions import WIDEST, HeadName
+from hmarl.nets.networks import Activation, Sharing
 from hmarl.policies.base import Blocks, Price, Spec
 from hmarl.policies.ranges import check_ranges
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from hmarl.advantage import generalised_advantage
-from hmarl.bodies import Carried, make_body
-from hmarl.distributions import DISTRIBUTIONS
-from hmarl.networks import Groups, StackedMLP, clip_per_group, set_rate
+from hmarl.nets.bodies import Carried, make_body
+from hmarl.nets.distributions import DISTRIBUTIONS
+from hmarl.nets.networks import Groups, StackedMLP, clip_per_group, set_rate
 from hmarl.policies.a3c3 import A3C3, JOINT_LIMIT
 from hmarl.policies.base import Rollout, Seen, Spec, Training, learned_heads
 from hmarl.scaling import Standard

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hmarl.networks import Sharing
+from hmarl.nets.networks import Sharing
 from hmarl.policies.base import Spec
 from hmarl.policies.deterministic import Deterministic
 from hmarl.policies.deterministic_learner import DeterministicLearner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hmarl.networks import Sharing
+from hmarl.nets.networks import Sharing
 from hmarl.policies.base import Blocks, Price
 from hmarl.policies.ranges import check_ranges
 

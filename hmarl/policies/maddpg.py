@@ -17,7 +17,7 @@ class MADDPG(Deterministic):
     """Multi-agent DDPG: one joint critic for each agent, on all observations and actions.
 
     y_i = r_i + gamma Q_i'(x', mu_1'(o_1'), ..), critic min (Q_i(x, a) - y_i)^2, actor max Q_i(x, .., mu_i(o_i), ..)
-    with the others' actions from the replay. All actors improve in one pass (``hmarl.critics.JointCritic``).
+    with the others' actions from the replay. All actors improve in one pass (``hmarl.nets.critics.JointCritic``).
 
     Source: Lowe et al. (2017), arXiv 1706.02275.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from hmarl.bodies import BodyName
+from hmarl.nets.bodies import BodyName
 from hmarl.policies.a3c3 import A3C3
 from hmarl.policies.base import Misfit, Spec
 from hmarl.policies.ranges import check_ranges

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hmarl.networks import Groups, Sharing, StackedMLP, clip_per_group, set_rate
+from hmarl.nets.networks import Groups, Sharing, StackedMLP, clip_per_group, set_rate
 from hmarl.policies.base import Blocks, Price, Rollout, Seen, Spec, Training, learned_heads
 from hmarl.policies.levels import Choices, check_levels
 from hmarl.policies.mean_action import MeanAction

@@ -12,7 +12,7 @@ from retail.data import DataError, Profiles, Window
 from retail.data.gaps import Cut, Gaps, check_gaps, complete, cut, dropped
 from retail.data.plausible import check_pv, check_sun
 from retail.data.stamps import clock_change_notes, read_stamps
-from retail.data.tables import locate, read_table, require_columns, require_energy, row_number
+from retail.data.tables import locate, read_table, require_columns, require_energy, require_finite, row_number
 
 HOURLY_FILE = "ausgrid/hourly_8customers_2012_2013.parquet"
 COLUMNS = ("customer", "postcode", "capacity_kw", "channel", "timestamp", "kwh")
@@ -95,6 +95,7 @@ def read_tidy(path: Path) -> pd.DataFrame:
     require_columns(table, COLUMNS, path, "the tidy form")
     stamps = read_stamps(table["timestamp"], path)
     require_energy(table, "kwh", path, gaps=True)
+    require_finite(table, ("customer", "postcode", "capacity_kw"), path, "a number")
     table = table.assign(timestamp=stamps)
     again = table.duplicated(["customer", "channel", "timestamp"]).to_numpy()
     if again.any():

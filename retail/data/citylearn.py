@@ -154,17 +154,21 @@ class CityLearn:
             return np.where(shines, float(self.pv_kw), 0.0), ()
         source = locate(data, self.devices)
         try:
-            known = json.loads(source.read_text(encoding="utf-8"))
+            known = json.loads(source.read_text(encoding="utf-8", errors="replace"))
             sizes = [float(known[f"Building_{b}"]["pv_kw"]) for b in buildings]
         except json.JSONDecodeError as error:
             raise DataError(
                 f"{source}: row {error.lineno}, column {error.colno}: {error.msg}; repair the JSON."
             ) from None
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise DataError(
-                f"{source} has no pv_kw for every building of {path} ({error} is missing); give "
+                f"{source} has no pv_kw for every building of {path} ({why}); give "
                 '{"Building_1": {"pv_kw": 4.0}, ...}, or leave `devices` empty and set `pv_kw`.'
             ) from None
+        for building, size in zip(buildings, sizes, strict=True):
+            if not 0 <= size < np.inf:
+                raise DataError(f"{source}: pv_kw of Building_{building} is {size:g}; it must be kWp, at least 0.")
         return np.array(sizes), (source,)
 
 

@@ -65,8 +65,8 @@ def read_table(path: Path) -> pd.DataFrame:
             # Rows with more fields than the header: pandas would only warn and lose the last ones.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, index_col=False)
-    except (ValueError, OSError, pd.errors.ParserWarning) as error:
-        first = str(error).splitlines()[0]
+    except Exception as error:  # a damaged parquet file can fail in any way
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be read as a table ({first}); get an undamaged CSV or parquet file.") from None
     if table.empty:
         raise DataError(f"{path} has no rows; it is empty or cut short: get a complete file.")
@@ -138,13 +138,54 @@ def require_numbers(table: pd.DataFrame, columns: tuple[str, ...], path: Path, u
         column = table[name]
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             continue
-        wrong = (pd.to_numeric(column, errors="coerce").isna() & column.notna()).to_numpy()
+        wrong = np.array([not _numeric(cell) for cell in column])
         place = int(np.argmax(wrong))
-        value = column.iloc[place]
+        value = str(column.iloc[place])
         raise DataError(
-            f"{path}: row {row_number(path, place)}, column {name!r} holds text ({value!r}); it must be a number of "
-            f"{unit}: correct the cell or leave it empty."
+            f"{path}: row {row_number(path, place)}, column {name!r} holds text ({value[:40]!r}); it must be a number "
+            f"of {unit}: correct the cell or leave it empty."
         )
+
+
+def _numeric(cell: object) -> bool:
+    """Whether a cell of a column that is not of numbers alone is one, or empty."""
+    if isinstance(cell, bool):
+        return False
+    try:
+        float(str(cell))
+    except ValueError:
+        return False
+    return len(str(cell)) < 300  # longer whole numbers overflow
+
+
+def require_finite(table: pd.DataFrame, columns: tuple[str, ...], path: Path, unit: str) -> None:
+    """Insist on finite numbers in every row.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As read, rows in the order of the file.
+    columns : tuple of str
+        Columns that must hold them.
+    path : Path
+        For the message.
+    unit : str
+        What the numbers are.
+
+    Raises
+    ------
+    DataError
+        Naming file, row, column and value of the first cell that is empty, text or infinite.
+    """
+    require_numbers(table, columns, path, unit)
+    for name in columns:
+        wrong = ~np.isfinite(table[name].to_numpy(dtype=np.float64))
+        if wrong.any():
+            place = int(np.argmax(wrong))
+            raise DataError(
+                f"{path}: row {row_number(path, place)}, column {name!r} is {table[name].iloc[place]}; it must be "
+                f"{unit}: correct the cell."
+            )
 
 
 def require_energy(table: pd.DataFrame, column: str, path: Path, *, gaps: bool) -> None:
@@ -183,4 +224,12 @@ def _cure(value: float) -> str:
     return "write generation and load as two positive columns" if value < 0 else "correct the cell"
 
 
-__all__ = ["locate", "read_table", "require_columns", "require_energy", "require_numbers", "row_number"]
+__all__ = [
+    "locate",
+    "read_table",
+    "require_columns",
+    "require_energy",
+    "require_finite",
+    "require_numbers",
+    "row_number",
+]

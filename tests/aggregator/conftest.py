@@ -44,7 +44,7 @@ def _view(rng, *, steps=8, days=2, rules=None, **followers):
     limits = {"floor": 0.14, "ceiling": 0.4, "sell": 0.05, "network": 0.06, "levy": 0.02, "average_cap": 0.28}
     portfolio = _draw(rng, steps=steps, days=days, **followers)
     lmp = rng.uniform(20.0, 160.0, (days, steps))
-    return View(0, TariffRules(default, **{**limits, **(rules or {})}), portfolio, lmp, Meter())
+    return View(0, TariffRules(**{"default": default, **limits, **(rules or {})}), portfolio, lmp, Meter())
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 from aggregator.bilevel import SingleLevelModel, count_binaries
 from aggregator.bound import decoupled_bound
 from aggregator.portfolio import BestResponse, PortfolioError, optimum
+from aggregator.price_set import PriceSet
 from aggregator.promise import profit_by_day
-from aggregator.rules import PriceSet
 
 CHARGE = 0.02
 

@@ -10,8 +10,8 @@ from aggregator.leader import LeaderError, TariffRules, View
 from aggregator.leaders.wishes import familiar
 from aggregator.meter import Meter
 from aggregator.portfolio import optimum
+from aggregator.price_set import TICKS_PER_UNIT
 from aggregator.promise import profit_by_day, promise, ties
-from aggregator.rules import TICKS_PER_UNIT
 from retail.tariff import TICKS_PER_UNIT as RETAIL_TICKS
 from retail.tariff import Tariff
 

@@ -11,9 +11,9 @@ from aggregator.bound import decoupled_bound
 from aggregator.concave import maximise
 from aggregator.local_response import Local, best_step, quadratic
 from aggregator.portfolio import BestResponse, Portfolio, PortfolioError
+from aggregator.price_set import PriceSet
 from aggregator.promise import profit_by_day
 from aggregator.response import Observed, Structural, calibrated, semidefinite
-from aggregator.rules import PriceSet
 from aggregator.trust_region import Search, Terms, Trial, damped_price, paired_error
 
 STEPS = 8

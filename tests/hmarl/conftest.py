@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from hmarl import plugins
+from hmarl.study_file import plugins
 
 HEAD = """
 study: toy

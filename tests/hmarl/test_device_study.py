@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from hmarl.problems import StudyError
 from hmarl.simulate import simulate
 from hmarl.study import Study
+from hmarl.study_file.problems import StudyError
 
 TEXT = """
 study: devices

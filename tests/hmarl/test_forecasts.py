@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from hmarl.forecasts import Noisy, Perfect, Persistence, expected_net
-from hmarl.plugins import make, names
 from hmarl.study import Study
+from hmarl.study_file.plugins import make, names
 from hmarl.world import build
 from retail import Battery, Community
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hmarl.coordinator import Coordinator
+from hmarl.equilibrium.coordinator import Coordinator
 from hmarl.gate import gate
-from hmarl.problems import StudyError
 from hmarl.settlement import expected_net, settle_days
 from hmarl.study import Study
+from hmarl.study_file.problems import StudyError
 from hmarl.world import build
 
 TEXT = """

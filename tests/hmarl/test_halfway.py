@@ -13,13 +13,13 @@ import torch
 from hmarl.evaluation import arrivals, play
 from hmarl.generalise import nearest_clusters, onto
 from hmarl.halfway import Keeper, fingerprint
-from hmarl.plugins import plays
 from hmarl.policies.apg import APG
 from hmarl.policies.base import Misfit, Spec, portfolio_clusters
 from hmarl.policies.ppo import IPPO, MAPPO
 from hmarl.run import run_study
 from hmarl.storage import RunFolderError
 from hmarl.study import Study
+from hmarl.study_file.plugins import plays
 from hmarl.tensorboard import Journal, TensorBoardMissing
 from hmarl.training import Ground, train
 from retail import Battery, Community, Game, Tariff, auction

@@ -8,14 +8,14 @@ import torch
 
 from hmarl.benchmark import community_optimum, no_battery, tuned_rule
 from hmarl.evaluation import arrivals, look, play
-from hmarl.networks import Groups, StackedMLP, clip_per_group
-from hmarl.plugins import names
+from hmarl.nets.networks import Groups, StackedMLP, clip_per_group
 from hmarl.policies.apg import APG
 from hmarl.policies.base import Spec, portfolio_clusters
 from hmarl.policies.optimal import Optimal
 from hmarl.policies.ppo import IPPO, MAPPO
 from hmarl.policies.rule_based import RuleBased
 from hmarl.policies.zi import ZI
+from hmarl.study_file.plugins import names
 from hmarl.training import Ground, TrainingError, collect, train
 from retail import Battery, Community, Game, Tariff, auction
 from retail.lookahead import pooled_step
@@ -172,7 +172,7 @@ def test_optimal_alone_pays_exactly_its_program(wear, end):
 @pytest.mark.parametrize("name", names("policies"))
 @pytest.mark.parametrize("end", ["restore", "carry"])
 def test_nobody_beats_the_community_optimum(name, end):
-    from hmarl.plugins import make
+    from hmarl.study_file.plugins import make
 
     game = small(storage_end=end)
     learner = make("policies", name).start(spec(game))

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hmarl.plan import Rank
 from hmarl.ranking import place_ranges, rank
-from hmarl.report import report_folder
+from hmarl.report.page import report_folder
 from hmarl.results import load
 from hmarl.study import Study, StudyError
+from hmarl.study_file.plan import Rank
 
 
 @pytest.fixture

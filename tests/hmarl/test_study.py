@@ -2,8 +2,8 @@
 
 import pytest
 
-from hmarl.problems import PluginError, nearest
 from hmarl.study import Study, StudyError
+from hmarl.study_file.problems import PluginError, nearest
 
 
 def mistakes(text):
@@ -28,7 +28,7 @@ def test_reads_with_defaults(text):
 
 
 def test_days():
-    from hmarl.calendar import Calendar, Weeks
+    from hmarl.study_file.calendar import Calendar, Weeks
 
     last = Calendar(start="2012-07-02", days=30, hold_out=7)
     assert last.training_days == tuple(range(23))
@@ -206,7 +206,7 @@ def test_unreadable_files(tmp_path):
 
 
 def test_plugins(toys, monkeypatch):
-    from hmarl import plugins
+    from hmarl.study_file import plugins
 
     assert plugins.make("leaders", "margin", margin=1).margin == 1.0
     with pytest.raises(PluginError, match="did you mean 'margin'"):

@@ -8,11 +8,11 @@ import torch
 
 from hmarl.benchmark import Idle
 from hmarl.evaluation import arrivals
+from hmarl.nets.transformer import CausalTransformer
 from hmarl.policies.base import Spec, portfolio_clusters
 from hmarl.policies.ppo import IPPO
 from hmarl.readings import Readings
 from hmarl.training import Ground, collect
-from hmarl.transformer import CausalTransformer
 from hmarl.world_model import WorldModel, errors, fit, inputs, predict, trail
 from retail import Battery, Community, Game, Tariff, auction
 from retail.observation import PRICE_SCALE, Features

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hmarl.evaluation import arrivals
-from hmarl.networks import StackedMLP
+from hmarl.nets.networks import StackedMLP
 from hmarl.policies.a3c3 import A3C3
 from hmarl.policies.base import Rollout, Spec, portfolio_clusters
 from hmarl.training import Ground, collect

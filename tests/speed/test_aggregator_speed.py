@@ -16,7 +16,7 @@ from aggregator.bound import decoupled_bound
 from aggregator.day_program import day_model
 from aggregator.pools import Group
 from aggregator.portfolio import BestResponse, Portfolio
-from aggregator.rules import PriceSet
+from aggregator.price_set import PriceSet
 from wholesale.residual import ResidualCurve
 from wholesale.solve import Program
 

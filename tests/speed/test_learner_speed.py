@@ -11,11 +11,11 @@ import time
 import pytest
 import torch
 
-from hmarl.critics import JointCritic, Scene
-from hmarl.networks import Groups
-from hmarl.plugins import make
+from hmarl.nets.critics import JointCritic, Scene
+from hmarl.nets.networks import Groups
 from hmarl.policies.base import Rollout, Spec
 from hmarl.public import public_width
+from hmarl.study_file.plugins import make
 from retail.observation import Features
 from retail.streams import torch_stream
 

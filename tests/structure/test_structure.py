@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hmarl import plugins
-from hmarl.validation import schema
+from hmarl.study_file import plugins
+from hmarl.study_file.validation import schema
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("hmarl", "aggregator", "wholesale", "retail")

@@ -8,10 +8,10 @@ from pettingzoo import ParallelEnv
 
 from hmarl.arena import arena_spec, episode, mean_return, practise
 from hmarl.arenas.pettingzoo import ParallelArena
+from hmarl.contracts.trials import lively_game
 from hmarl.policies.base import Misfit
 from hmarl.policies.dqn import DQN
 from hmarl.policies.ppo import IPPO, MAPPO
-from hmarl.policy_trials import lively_game
 from retail import Tariff, parallel_env
 from retail.streams import torch_stream
 

@@ -11,13 +11,13 @@ from hmarl.arena import arena_spec, episode, practise
 from hmarl.arenas.bertrand import Bertrand
 from hmarl.arenas.cournot import Cournot
 from hmarl.evaluation import arrivals
-from hmarl.plugins import make
 from hmarl.policies.base import Misfit, Spec
 from hmarl.policies.da_maddpg import DAMADDPG
 from hmarl.policies.iddpg import IDDPG
 from hmarl.policies.maddpg import MADDPG
 from hmarl.policies.matd3 import MATD3
 from hmarl.policies.ps_maddpg import PSMADDPG
+from hmarl.study_file.plugins import make
 from hmarl.training import Ground, train
 from retail import Battery, Community, Game, Tariff, auction
 from retail.streams import stream

@@ -13,9 +13,9 @@ import torch
 
 from hmarl.benchmark import tuned_rule
 from hmarl.evaluation import arrivals, play
-from hmarl.plugins import make
 from hmarl.policies.base import Spec, portfolio_clusters
 from hmarl.statistics import bootstrap
+from hmarl.study_file.plugins import make
 from hmarl.training import Ground, train
 from retail import Battery, Community, Game, Tariff, auction
 from retail.data import Window

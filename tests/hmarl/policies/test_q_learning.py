@@ -10,6 +10,7 @@ from hmarl.arena import arena_spec, mean_return, practise
 from hmarl.arenas.aim import Aim
 from hmarl.arenas.battery_day import BatteryDay
 from hmarl.arenas.repeated_bertrand import RepeatedBertrand
+from hmarl.contracts.trials import DAYS, LIVELY_TARIFF, evening_game, lively_game
 from hmarl.evaluation import arrivals, look, play
 from hmarl.policies.base import Misfit, Spec
 from hmarl.policies.cells import Cells
@@ -21,7 +22,6 @@ from hmarl.policies.ppo import IPPO, MAPPO
 from hmarl.policies.q_learning import QLearning
 from hmarl.policies.rule_based import RuleBased
 from hmarl.policies.table import Table
-from hmarl.policy_trials import DAYS, LIVELY_TARIFF, evening_game, lively_game
 from hmarl.training import Ground, train
 from retail.observation import Features
 from retail.streams import stream, torch_stream

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hmarl import plugins
+from hmarl.study_file import plugins
 from retail import AUCTIONS, Orders, auction
 from retail.auctions import book, chunks
 from retail.auctions.limits import AuctionError, extent

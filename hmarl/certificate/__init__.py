@@ -1,0 +1,1 @@
+"""How close a run came to an equilibrium: gaps of leader and followers, welfare, invariants."""

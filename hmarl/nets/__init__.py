@@ -1,0 +1,1 @@
+"""Stacked networks: one code path for own, per-cluster and shared weights."""

@@ -1,0 +1,1 @@
+"""What a study file says and what its names mean: reading, merging, checking, one section each."""

@@ -1,0 +1,246 @@
+"""Swappable things by name: policies, auctions, markets, leaders, forecasts and data sources.
+
+Each kind has one table of strings, ``{"mark-up": "aggregator.leaders.mark_up:MarkUp"}``, in the package where the
+things live, and an entry-point group ``hmarl.<kind>`` of the same form for other distributions. A class is imported
+when named.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from functools import lru_cache
+from importlib.metadata import entry_points
+from itertools import takewhile
+from typing import Any
+
+from hmarl.study_file.problems import PluginError, Problem, unknown
+from hmarl.study_file.validation import adapter, validate
+
+KINDS: dict[str, str] = {
+    "policies": "policy",
+    "auctions": "auction",
+    "markets": "market",
+    "leaders": "leader",
+    "forecasts": "forecast",
+    "sources": "source",
+}
+"""Kind of thing -> what one of them is called."""
+
+TABLES: dict[str, tuple[str, str]] = {
+    "policies": ("hmarl.policies", "POLICIES"),
+    "auctions": ("retail", "AUCTIONS"),
+    "markets": ("wholesale", "MARKETS"),
+    "leaders": ("aggregator", "LEADERS"),
+    "forecasts": ("hmarl.forecasts", "FORECASTS"),
+    "sources": ("retail", "SOURCES"),
+}
+"""Kind of thing -> module and name of its table."""
+
+
+def names(kind: str) -> list[str]:
+    """Names of a kind, those of this project first.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+
+    Returns
+    -------
+    list of str
+        As used in study files.
+
+    Raises
+    ------
+    PluginError
+        If there is no such kind.
+    """
+    return list(_table(kind))
+
+
+def load(kind: str, name: str) -> type:
+    """Import the class of a name.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    name : str
+        One of `names(kind)`.
+
+    Returns
+    -------
+    type
+        A frozen dataclass of hyper-parameters.
+
+    Raises
+    ------
+    PluginError
+        If the name does not exist, or does not lead to a dataclass.
+    """
+    table = _table(kind)
+    if name not in table:
+        raise PluginError([unknown(kind, name, table, what=KINDS[kind], label=kind)])
+    module, _, attribute = table[name].partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        reason = f"cannot be imported as {table[name]}: {error}"
+        raise PluginError([Problem(kind, name, "the form is module:Class", reason=reason)]) from error
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        reason = f"leads to {table[name]}, which is no dataclass"
+        raise PluginError([Problem(kind, name, "a frozen dataclass of hyper-parameters", reason=reason)])
+    return found
+
+
+def make(kind: str, name: str, **parameters: Any) -> Any:
+    """Build a thing from its name and parameters.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    name : str
+        One of `names(kind)`.
+    **parameters : plain values
+        Fields of its dataclass, in the units of its docstring; those left out take their defaults.
+
+    Returns
+    -------
+    object
+        Instance of `load(kind, name)`.
+
+    Raises
+    ------
+    PluginError
+        Listing every wrong name and value at once.
+    """
+    instance, problems = check(kind, name, parameters)
+    if problems:
+        raise PluginError(problems, f"{KINDS[kind]} {name}")
+    return instance
+
+
+def check(kind: str, name: str, parameters: dict[str, Any]) -> tuple[Any, list[Problem]]:
+    """Like `make`, but mistakes are returned.
+
+    Parameters
+    ----------
+    kind, name : str
+        As for `make`.
+    parameters : dict
+        Fields of its dataclass; may be wrong.
+
+    Returns
+    -------
+    instance : object or None
+        None if there are problems.
+    problems : list of Problem
+        Paths are names of parameters; an unknown ``name`` has the path ``name``.
+    """
+    try:
+        cls = load(kind, name)
+    except PluginError as error:
+        return None, [dataclasses.replace(problem, path="name") for problem in error.problems]
+    return validate(cls, parameters, what=f"{KINDS[kind]} {name}", label="parameters")
+
+
+def parameters(instance: Any) -> dict[str, Any]:
+    """Every parameter of a thing, defaults included, as plain values.
+
+    Parameters
+    ----------
+    instance : object
+        What `make` returned.
+
+    Returns
+    -------
+    dict
+        ``make(kind, name, **parameters(x)) == x``.
+    """
+    cls: type = type(instance)
+    values = adapter(cls).dump_python(instance, mode="json")
+    return {field.name: values[field.name] for field in dataclasses.fields(instance) if field.init}
+
+
+def one_line(kind: str, name: str) -> str:
+    """Say what a thing is, in one line.
+
+    Parameters
+    ----------
+    kind, name : str
+        As for `load`.
+
+    Returns
+    -------
+    str
+        First line of its docstring.
+    """
+    return (inspect.getdoc(load(kind, name)) or "").partition("\n")[0].rstrip(".")
+
+
+def source(kind: str, name: str) -> str:
+    """Say where a thing comes from.
+
+    Parameters
+    ----------
+    kind, name : str
+        As for `load`.
+
+    Returns
+    -------
+    str
+        The docstring's line ``Source: ...``, or the first line below a heading ``Source``; empty if there is none.
+    """
+    return _said(kind, name, "Source")
+
+
+def plays(policy: str) -> str:
+    """Say what a policy can play.
+
+    Parameters
+    ----------
+    policy : str
+        One of ``names("policies")``.
+
+    Returns
+    -------
+    str
+        The docstring's line ``Plays: ...``; "any game and arena" if there is none.
+    """
+    return _said("policies", policy, "Plays") or "any game and arena"
+
+
+def _said(kind: str, name: str, word: str) -> str:
+    """The line ``Word: ...`` of a docstring up to the end of its paragraph, or the first line below such a heading."""
+    lines = [line.strip() for line in (inspect.getdoc(load(kind, name)) or "").splitlines()]
+    for place, line in enumerate(lines):
+        if line.startswith(f"{word}:"):
+            rest = takewhile(bool, lines[place + 1 :])
+            return " ".join([line.removeprefix(f"{word}:").strip(), *rest])
+        if line in (word, f"{word}s"):
+            below = [text for text in lines[place + 1 :] if text.strip("-")]
+            return below[0] if below else ""
+    return ""
+
+
+def _table(kind: str) -> dict[str, str]:
+    if kind not in KINDS:
+        raise PluginError([unknown("kind", kind, KINDS, what="kind of plug-in", label="kinds")])
+    module, attribute = TABLES[kind]
+    table = dict(getattr(importlib.import_module(module), attribute))
+    for name, target, owner in _foreign(kind):
+        if name in table:
+            reason = f"is offered by {owner}, but the name is taken by {table[name]}"
+            raise PluginError([Problem(f"hmarl.{kind}", name, "rename the entry point", reason=reason)])
+        table[name] = target
+    return table
+
+
+@lru_cache(maxsize=16)
+def _foreign(kind: str) -> tuple[tuple[str, str, str], ...]:
+    """Entry points of other distributions; sorted, since the order of installed packages is chance."""
+    group = entry_points(group=f"hmarl.{kind}")
+    return tuple(sorted((point.name, point.value, point.dist.name if point.dist else "?") for point in group))

@@ -1,0 +1,51 @@
+"""What the search for faults found, in its smallest form: each was a traceback, a hang or a silent mistake once."""
+
+import pytest
+
+from hmarl.study import Study, StudyError
+from hmarl.study_file.problems import Problem
+
+HEAD = """
+study: small
+calendar: {start: 2012-07-02, days: 3, zone: UTC}
+community: {source: synthetic, prosumers: 2}
+followers: rule-based
+leader: {name: mark-up}
+wholesale: {name: merit-order, case: pjm5, bus: B}
+arms: {base: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("seeds: " + "9" * 5000, "is too long a number (at most 300 digits)"),
+        ("followers: {name: mappo, episodes: " + "9" * 200 + "}", "finite numbers up to 1e+15"),
+        ("equilibrium: {radius: .inf}", "finite numbers up to 1e+15"),
+        ("calendar: {start: 2012-07-02, days: 1000000000}", "an integer >= 1 and <= 3660"),
+        ("calendar: {start: 2012-07-02, days: 3, warm_up: 1000000}", "an integer >= 0 and <= 366"),
+        ("calendar: {start: 0001-01-02, days: 3}", "start 0001-01-02 lies outside 1900 to 2199"),
+        ("leader: {name: mark-up, risk: {bata: 0.5}}", "'bata' is no key of leader mark-up.risk (keys: beta, alpha)"),
+    ],
+)
+def test_is_refused_in_a_sentence(line, said):
+    key = line.partition(":")[0]
+    kept = [one for one in HEAD.splitlines() if not one.startswith(f"{key}:")]
+    with pytest.raises(StudyError) as refused:
+        Study.parse("\n".join([*kept, line]))
+    assert said in str(refused.value)
+
+
+def test_devices_are_part_of_a_resolved_study():
+    text = HEAD.replace("prosumers: 2}", "prosumers: 2, battery: 1, vehicle: {share: 1.0, drive_kwh: 5}}")
+    with_car, without = Study.parse(text), Study.parse(HEAD)
+    assert with_car.arm().resolved()["community"]["vehicle"]["drive_kwh"] == 5
+    assert "vehicle" not in without.arm().resolved()["community"]
+    assert Study.parse(with_car.to_yaml()).arms == with_car.arms
+    assert with_car.change(**{"community.vehicle.drive_kwh": 6}).arm().resolved() != with_car.arm().resolved()
+
+
+def test_a_file_cannot_steer_the_terminal():
+    said = str(Problem("a\x1b[2Jb\n\ud800", "x\x07", reason="is wrong"))
+    assert said.isprintable()
+    assert "\\x1b" in said
