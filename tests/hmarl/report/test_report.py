@@ -125,6 +125,7 @@ def test_the_same_bytes_also_in_the_files_and_on_the_command_line(runs, made, co
     assert (runs / "report.html").read_text() == made.html
     assert {path.stem for path in (runs / "figures").iterdir()} == FIGURES
     ElementTree.parse(runs / "figures" / "prices.svg")
+    assert (runs / "figures" / "prices.png").read_bytes().startswith(b"\x89PNG")
     code, _, err = command("report", runs.parent / "nothing")
     assert (code, "is not there" in err) == (2, True)
 
