@@ -78,7 +78,7 @@ def test_the_chain_on_two_hundred_instances_of_four_homes(draw, flexible):
 
 
 def check_fixed_prices(draw, flexible, seed, prosumers, count):
-    """The exact model at a fixed price has the followers' own answer: never infeasible, net load and profit the same."""
+    """The exact model at a fixed price has the followers' own answer: never infeasible, same net load and profit."""
     rng, followers, prices, given = instance(draw, flexible, seed, prosumers)
     model = SingleLevelModel(followers, prices, **given, mip_gap=1e-6)
     rho = followers.portfolio.wear_quadratic[0]
