@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from aggregator.day_program import Day
 from aggregator.blocks import Block
+from aggregator.day_program import Day
 from aggregator.interior import NotConverged, Task, minimise
 from aggregator.pools import Pool
 from aggregator.prosumers import Array
@@ -26,7 +26,7 @@ class DayBatch:
 
     def __init__(self, pools: Sequence[Pool]) -> None:
         self._pools, one = pools, pools[0]
-        self._days, meters, steps = one.fixed_kwh.shape
+        self._days, meters, _ = one.fixed_kwh.shape
         self._table = table = store_table(pools)
         behind = np.zeros((meters, len(table.meter_of)))
         behind[table.meter_of, np.arange(len(table.meter_of))] = 1.0

@@ -252,8 +252,7 @@ def _move(
     to_high *= size
     point.low += to_low
     point.high += to_high
-    for old, change in zip(point.rows, dy, strict=True):
-        old += size * change
+    point.rows = [old + size * change for old, change in zip(point.rows, dy, strict=True)]
 
 
 class _Newton:
