@@ -7,7 +7,6 @@ from pathlib import Path
 import pages
 import pytest
 
-
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("HMARL_DATA", ROOT.parent / "shared" / "data"))
 PACKAGES = ("retail", "wholesale", "aggregator", "hmarl")
