@@ -188,7 +188,9 @@ def certified(certificate: Mapping[str, Any]) -> dict[str, float]:
     dict
         ``converged`` in percent, ``leader_gap`` and ``exploitability`` in $/day; NaN where the certificate is silent.
     """
-    local, follower = certificate["leader_gap"]["local"], certificate["follower_exploitability"]
+    # Under ``certificate: none`` there are no gaps.
+    local = certificate.get("leader_gap", {}).get("local")
+    follower = certificate.get("follower_exploitability")
     gap = local.get("upper_95_gain_per_day") if isinstance(local, Mapping) else None
     found = follower["found_lower"]["mean_per_day"] if isinstance(follower, Mapping) else None
     return {

@@ -55,6 +55,7 @@ standard deviation of the real-time price at the community's bus.
 
 Three measures come from the certificate: whether the run came to rest (100 or 0), the best gain that the leader was
 found to have by deviating (upper 95 % end), and that of a home, mean of the homes searched.
+
 ``unseen_cost`` and ``unseen_peak_kw`` are those of the homes held out (``community.hold_out``), a community of their
 own, on judged days; empty where a follower fits no home but its own. ``training_time`` is processor time of learning
 and of settling its rounds; it is that of a machine, not of a result, and stays empty where a stopped training has gone

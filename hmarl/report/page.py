@@ -91,7 +91,7 @@ class Report:
     pictures: tuple[Picture, ...]
 
     def write(self, folder: Path) -> Path:
-        """Write ``report.html`` and ``figures/NAME.svg``.
+        """Write ``report.html``, ``figures/NAME.svg`` and ``figures/NAME.png``.
 
         Parameters
         ----------
@@ -107,6 +107,7 @@ class Report:
         for drawn in self.pictures:
             svg = drawn.svg.replace("<svg", '<?xml version="1.0" encoding="utf-8"?>\n<svg', 1)
             storage.write_bytes(folder / FOLDER / f"{drawn.name}.svg", svg.encode())
+            storage.write_bytes(folder / FOLDER / f"{drawn.name}.png", drawn.png)
         storage.write_bytes(folder / PAGE, self.html.encode())
         return folder / PAGE
 

@@ -34,7 +34,7 @@ CASES = [
 def test_reduced_study_gives_the_expected_figures(name, arm):
     wanted = expected(name)
     chosen = Study.read(find(name)).set(*wanted["set"]).arm(arm)
-    needs = "price-series" in str(chosen.resolved())
+    needs = any(word in str(chosen.resolved()) for word in ("price-series", "'ausgrid'", "'semi-real'"))
     if needs and not DATA.is_dir():
         pytest.skip(f"real data not found in {DATA}; set HMARL_DATA")
     result = simulate(chosen, wanted["seed"], DATA if DATA.is_dir() else None, lambda label, share: None)
@@ -57,3 +57,14 @@ def test_the_sweep_of_sensitivity_is_what_its_readme_says():
     plan.studies(study)  # every point is allowed
     sobol = design(study.set("sample.method=sobol", "sample.n=64"))
     assert len(sobol.rows) == 64 * 10
+
+
+@pytest.mark.parametrize("name", ["mb_a3c3", "mb_a3c3_300", "ps_maddpg", "mean_field"])
+def test_arms_of_published_studies_have_equal_budgets(name):
+    """Every learner plays the same number of training days, in batches of the same size, against the same homes."""
+    arms = Study.read(find(name)).arms
+    learners = [arm for arm in arms if "episodes" in arm.followers.parameters]
+    assert len(learners) >= 4
+    for key in ("episodes", "retrain_episodes", "batch_days", "price"):
+        assert len({arm.followers.parameters[key] for arm in learners}) == 1
+    assert len({str((arm.calendar, arm.community, arm.tariff, arm.game)) for arm in arms}) == 1
