@@ -49,6 +49,9 @@ INCLUDED = {
 }  # fmt: skip
 """Page -> file of the repository that it shows."""
 
+SHOWN: set[Path] = set()
+"""Pages made by this build."""
+
 LINK = re.compile(r"(\[[^\]]*\])\(([^)#:\s]+)(#[^)]*)?\)")
 
 
@@ -122,7 +125,9 @@ def show_modules(app: Any) -> None:
     for name in PACKAGES:
         found = modules(import_module(name))
         for module in found[1:]:
-            write(f"api/{module}.rst", page_of(module, f".. automodule:: {module}\n   :members:\n   :show-inheritance:\n"))
+            write(
+                f"api/{module}.rst", page_of(module, f".. automodule:: {module}\n   :members:\n   :show-inheritance:\n")
+            )
         toctree = "".join(f"   {module}\n" for module in found[1:])
         about = f".. automodule:: {name}\n   :no-members:\n\n.. toctree::\n   :maxdepth: 1\n\n{toctree}"
         write(f"api/{name}.rst", page_of(name, about))
@@ -144,6 +149,13 @@ def page_of(title: str, text: str) -> str:
     return f"{title}\n{'=' * len(title)}\n\n{text}"
 
 
+def forget(app: Any) -> None:
+    """Take away pages of earlier builds whose file or module is gone."""
+    for path in (HERE / MADE).rglob("*.*"):
+        if path not in SHOWN:
+            path.unlink()
+
+
 def write(name: str, text: str) -> None:
     """Write a page, unless it is there already: an unchanged page is not built again.
 
@@ -156,6 +168,7 @@ def write(name: str, text: str) -> None:
     """
     path = HERE / MADE / name
     path.parent.mkdir(parents=True, exist_ok=True)
+    SHOWN.add(path)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
 
@@ -165,9 +178,10 @@ def write(name: str, text: str) -> None:
 
 def plain(app: Any, what: str, name: str, owner: Any, options: Any, lines: list[str]) -> None:
     """Escape what reStructuredText would take for markup outside of literals: ``T * N``, ``|x|``, ``a_``."""
-    parts = [re.split(r"(``.*?``|`[^`]*`)", line) for line in lines]
-    lines[:] = ["".join(p if i % 2 else re.sub(r"(?<!^)([*|])|(?<=\w)(_)(?!\w)", r"\\\1\2", p) for i, p in enumerate(row))
-                for row in parts]  # fmt: skip
+    for row, line in enumerate(lines):
+        parts = re.split(r"(``.*?``|`[^`]*`)", line)
+        parts[::2] = [re.sub(r"(?<!^)([*|])|(?<=\w)(_)(?!\w)", r"\\\1\2", part) for part in parts[::2]]
+        lines[row] = "".join(parts)
 
 
 def setup(app: Any) -> None:
@@ -180,4 +194,5 @@ def setup(app: Any) -> None:
     """
     app.connect("builder-inited", show_files)
     app.connect("builder-inited", show_modules)
+    app.connect("builder-inited", forget)
     app.connect("autodoc-process-docstring", plain, priority=400)  # before the sections are read
