@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test verify verify-mpe bench bench-pypsa setup
+.PHONY: run test docs verify verify-mpe bench bench-pypsa setup
 .DEFAULT_GOAL := run
 
 run: setup  ## run the quickstart study, print its summary, write its report
@@ -17,6 +17,10 @@ test: setup  ## format, lint, types, imports, tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2
+
+docs: setup  ## these pages and the reference of every module as a website: docs/_build/index.html (extra docs)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 
 verify: setup  ## long verification runs
 	$(BIN)/pytest -m slow -n 2

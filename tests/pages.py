@@ -63,6 +63,15 @@ class Fence:
         return f"{self.page.relative_to(ROOT)}, line {self.line}"
 
 
+def written():
+    """Pages that are run: the documentation, and the README of every package."""
+    made = ROOT / "docs" / "_made"
+    pages = [path for path in (ROOT / "docs").glob("**/*.md") if made not in path.parents]
+    readmes = [ROOT / name / "README.md" for name in ("", "retail", "wholesale", "aggregator", "hmarl")]
+    more = [ROOT / "CONTRIBUTING.md", ROOT / "hmarl" / "policies" / "README.md"]
+    return sorted(path for path in [*pages, *readmes, *more] if path.is_file())
+
+
 def fences(page):
     text = page.read_text(encoding="utf-8")
     if not text.endswith("\n"):

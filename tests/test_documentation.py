@@ -9,14 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("HMARL_DATA", ROOT.parent / "shared" / "data"))
-PACKAGES = ("retail", "wholesale", "aggregator", "hmarl")
-READMES = [ROOT / name / "README.md" for name in PACKAGES]
-PAGES = [*sorted((ROOT / "docs").glob("**/*.md")), ROOT / "CONTRIBUTING.md", *(p for p in READMES if p.is_file())]
 
 
 def cases():
     """Every page once as far as it goes without real data, and once more with it where it shows some."""
-    for page in PAGES:
+    for page in pages.written():
         found = pages.fences(page)
         if found:
             name = str(page.relative_to(ROOT))
