@@ -82,7 +82,7 @@ class _Point:
     """Where the method stands: x, its distances to the bounds and their multipliers, and the multipliers of the rows.
 
     Distances are kept on their own: the difference x - bound would lose its last digits. Fixed columns have distances
-    of 1, and both their multipliers follow the mean of all.
+    and multipliers of 1, which never move.
     """
 
     x: Array
@@ -95,8 +95,7 @@ class _Point:
     @classmethod
     def of(cls, task: Task, free: Array) -> _Point:
         x = 0.5 * (task.lower + task.upper)
-        first = np.empty_like(task.cost)
-        first[:] = 0.1 * (1.0 + np.abs(task.cost).max(axis=(0, 1)))
+        first = 0.1 * (1.0 + np.abs(task.cost).max(axis=(0, 1))) * free + (1.0 - free)
         rows = [np.zeros_like(task.balance), np.zeros_like(task.storage), np.zeros(task.balance.shape[1:])]
         half = 0.5 * (task.upper - task.lower) + (1.0 - free)
         return cls(x, half, half.copy(), first, first.copy(), rows)
@@ -186,10 +185,11 @@ def _residuals(task: Task, free: Array, point: _Point) -> tuple[_Residuals, Arra
     slope *= free
     dual = slope - point.low
     dual += point.high
-    gap = _dot(point.below, point.low) + _dot(point.above, point.high)
+    count = 2.0 * free.sum(axis=(0, 1))
+    gap = _dot(point.below, point.low) + _dot(point.above, point.high) - 2.0 * (free[:, :, 0].size - 0.5 * count)
     infeasible = np.maximum.reduce([_largest(r) for r in primal]) / (1.0 + _largest(x))
     worst = np.maximum.reduce([_largest(dual), infeasible, 0.1 * gap])  # 1e-9 $ a day in all
-    return _Residuals(slope, dual, primal, gap / (2.0 * len(x) * x.shape[1])), worst
+    return _Residuals(slope, dual, primal, gap / np.maximum(count, 1.0)), worst
 
 
 def _move(
@@ -221,7 +221,7 @@ def _move(
     size = 1.0 / np.maximum(rate, STEP_BACK)
     dlow = -low - pull_low * dx
     dhigh = pull_high * dx - high
-    count = 2.0 * len(dx) * dx.shape[1]
+    count = np.maximum(2.0 * free.sum(axis=(0, 1)), 1.0)
     after = (1.0 - size) * gap + size**2 * (_dot(dx, dlow) - _dot(dx, dhigh)) / count
     centre = np.clip(after / np.maximum(gap, TINY), 0.0, 1.0) ** 3 * gap
     if careful:
@@ -233,6 +233,8 @@ def _move(
     if not careful:  # they belong to a full step; after short ones they can end in a cycle
         to_low -= dlow
         to_high += dhigh
+    to_low *= free
+    to_high *= free
     push = seen.dual - to_low
     push += to_high
     dx, dy = newton.towards(push, refine=1)
