@@ -155,7 +155,7 @@ def _chunk(task: Task) -> tuple[Array, list[Array], Array]:
     x, rows, residual = point.x.copy(), [a.copy() for a in point.rows], np.zeros(task.cost.shape[2])
     todo, going = np.arange(len(residual)), np.ones(len(residual), bool)
     for k in range(ITERATIONS + 1):
-        slope, primal, gap, worst = _residuals(task, free, point)
+        seen, worst = _residuals(task, free, point)
         ended = going & ((worst <= TOLERANCE) | (k == ITERATIONS))
         if ended.any():
             at, here = todo[ended], ended.nonzero()[0]
@@ -165,17 +165,17 @@ def _chunk(task: Task) -> tuple[Array, list[Array], Array]:
             going &= ~ended
             if not going.any():
                 break
-            if 2 * going.sum() < len(going):  # those that ended stand still until then
+            if going.sum() < 0.7 * len(going):  # those that ended stand still until then
                 left = going.nonzero()[0]
                 todo, task, free, point = todo[left], task.take(left), free[..., left], point.take(left)
-                slope, primal, gap, worst = _residuals(task, free, point)
+                seen, _ = _residuals(task, free, point)
                 going = going[left]
-        _move(task, free, point, (slope, primal, gap), going, careful=k >= CAREFUL)
+        _move(task, free, point, seen, going, careful=k >= CAREFUL)
     return x, rows, residual
 
 
-def _residuals(task: Task, free: Array, point: _Point) -> tuple[Array, Rows, Array, Array]:
-    """Gradient less A' y, what the rows lack, the mean product of distances and multipliers, and the largest of all."""
+def _residuals(task: Task, free: Array, point: _Point) -> tuple[_Residuals, Array]:
+    """What is missing, and the largest part of it for each member."""
     block, x = task.block, point.x
     balance, storage, internal = block.rows(x)
     primal = (task.balance - balance, task.storage - storage, -internal)
@@ -189,14 +189,14 @@ def _residuals(task: Task, free: Array, point: _Point) -> tuple[Array, Rows, Arr
     gap = _dot(point.below, point.low) + _dot(point.above, point.high) - 2.0 * (free[:, :, 0].size - 0.5 * count)
     infeasible = np.maximum.reduce([_largest(r) for r in primal]) / (1.0 + _largest(x))
     worst = np.maximum.reduce([_largest(dual), infeasible, 0.1 * gap])  # 1e-9 $ a day in all
-    return slope, primal, gap / np.maximum(count, 1.0), worst
+    return _Residuals(slope, dual, primal, gap / np.maximum(count, 1.0)), worst
 
 
 def _move(
     task: Task,
     free: Array,
     point: _Point,
-    residuals: tuple[Array, Rows, Array],
+    seen: _Residuals,
     going: NDArray[np.bool_],
     *,
     careful: bool,
@@ -205,16 +205,16 @@ def _move(
 
     A careful step has no second-order term and stays near the central path: slower, but without cycles.
     """
-    slope, primal, gap = residuals
+    slope, gap = seen.slope, seen.gap
     below, above, low, high = point.below, point.above, point.low, point.high
     pull_low, pull_high = low / below, high / above
     theta = pull_low + pull_high
     theta += task.curvature
     theta += PROXIMAL
     np.divide(free, theta, out=theta)
-    newton = _Newton(task.block, theta, primal)
+    newton = _Newton(task.block, theta, seen.primal)
 
-    dx, _ = newton.towards(-slope, refine=0)
+    dx, _ = newton.towards(slope, refine=0)
     down, up = dx / below, dx / above
     # the predictor changes low by -low - pull_low * dx, so its ratio to low is -1 - dx / below; high likewise
     rate = np.maximum.reduce([-_least(down), _most(up), 1.0 + _most(down), 1.0 - _least(up)])
@@ -235,7 +235,9 @@ def _move(
         to_high += dhigh
     to_low *= free
     to_high *= free
-    dx, dy = newton.towards(to_low - to_high - (slope - low + high), refine=1)
+    push = seen.dual - to_low
+    push += to_high
+    dx, dy = newton.towards(push, refine=1)
     np.multiply(pull_low, dx, out=pull_low)
     np.multiply(pull_high, dx, out=pull_high)
     to_low -= pull_low
@@ -255,6 +257,28 @@ def _move(
     point.rows = [old + size * change for old, change in zip(point.rows, dy, strict=True)]
 
 
+@dataclass(frozen=True)
+class _Residuals:
+    """What is missing at a point.
+
+    Attributes
+    ----------
+    slope : array [n, T, B]
+        Gradient less A' y; 0 for fixed columns.
+    dual : array [n, T, B]
+        The same less the multipliers of the lower bounds plus those of the upper ones.
+    primal : tuple of array
+        What the rows lack.
+    gap : array [B]
+        Mean product of distances and multipliers.
+    """
+
+    slope: Array
+    dual: Array
+    primal: Rows
+    gap: Array
+
+
 class _Newton:
     """Directions of one factorised system, with what the rows lack."""
 
@@ -262,11 +286,11 @@ class _Newton:
         self._block, self._theta, self._primal = block, theta, primal
         self._normal = factorised(block, theta)
 
-    def towards(self, pull: Array, *, refine: int) -> tuple[Array, list[Array]]:
-        """Change of x and of the rows' multipliers, given the pull on each column."""
+    def towards(self, push: Array, *, refine: int) -> tuple[Array, list[Array]]:
+        """Change of x and of the rows' multipliers, given how each column is pushed down."""
         block, theta = self._block, self._theta
-        needed = block.rows(theta * pull)
-        rest = [r - n for r, n in zip(self._primal, needed, strict=True)]
+        lost = block.rows(theta * push)
+        rest = [r + n for r, n in zip(self._primal, lost, strict=True)]
         dy = [np.zeros_like(r) for r in rest]
         for k in range(1 + refine):
             more = self._normal.solve(rest[0], rest[1], rest[2])
@@ -275,7 +299,7 @@ class _Newton:
                 made = block.rows(theta * block.columns(*more))
                 rest = [r - a for r, a in zip(rest, made, strict=True)]
         dx = block.columns(dy[0], dy[1], dy[2])
-        dx += pull
+        dx -= push
         dx *= theta
         return dx, dy
 
