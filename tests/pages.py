@@ -1,4 +1,4 @@
-"""What the documentation says is run: every fenced block of a page, in order, as one session in an empty folder.
+"""What the documentation says is run: every fenced block of a page, in order, as one session in a folder of its own.
 
 ======== ===========================================================================================================
 fence    what is done
@@ -78,6 +78,8 @@ def fences(page):
         text += "\n"
     found = []
     for match in FENCE.finditer(text):
+        if match["language"].startswith("{"):  # a table of contents
+            continue
         line = text.count("\n", 0, match.start("ticks")) + 1
         found.append(Fence(page, line, match["language"].strip(), match["text"], match["needs"]))
     return found
@@ -169,8 +171,8 @@ class Session:
         return heard.getvalue()
 
     def _make(self, targets):
-        command = ["make", "-n", "-f", str(ROOT / "Makefile"), *targets]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        command = ["make", "-n", *targets]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         self.code = done.returncode
         assert self.code == 0, done.stderr
         recipes = [line for line in done.stdout.splitlines() if line.startswith(".venv/bin/hmarl ")]
@@ -198,9 +200,10 @@ def install(folder):
 
 @contextlib.contextmanager
 def session(folder, settings=()):
-    """A session in an empty folder; path, modules, folder and variables are as before afterwards."""
+    """A session in a folder that holds the shipped studies; everything around it is as before afterwards."""
     where, path, modules = Path.cwd(), sys.path[:], set(sys.modules)
     variables = dict(os.environ)
+    (folder / "studies").symlink_to(ROOT / "studies")
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     try:

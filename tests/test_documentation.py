@@ -7,8 +7,22 @@ from pathlib import Path
 import pages
 import pytest
 
+from hmarl.shipped import names
+from hmarl.study import Study
+
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("HMARL_DATA", ROOT.parent / "shared" / "data"))
+
+
+SMALLER = ("--set", "equilibrium.certificate=none")
+"""What runs and sweeps are told beside what a page says, so that the tests are quick."""
+SETTINGS = {
+    "README.md": (
+        *("--seeds", "1", "--set", "calendar.days=6", "--set", "calendar.hold_out=2"),
+        *("--set", "community.prosumers=3", "--set", "followers=rule-based", "--set", "equilibrium.rounds=1", *SMALLER),
+    ),
+    "docs/howto/report.md": ("--seeds", "1"),  # it is about certificates
+}
 
 
 def cases():
@@ -32,7 +46,8 @@ def test_every_fence_of_a_page_runs(page, data, tmp_path, monkeypatch):
     else:
         monkeypatch.delenv("HMARL_DATA", raising=False)
     left_out = []
-    with pages.session(tmp_path) as session:
+    settings = SETTINGS.get(str(page.relative_to(ROOT)), SMALLER)
+    with pages.session(tmp_path, settings) as session:
         for fence in pages.fences(page):
             if fence.needs == "ray" and importlib.util.find_spec("ray") is None:
                 left_out.append(fence)
@@ -40,3 +55,9 @@ def test_every_fence_of_a_page_runs(page, data, tmp_path, monkeypatch):
                 session.run(fence)
     if left_out:
         pytest.skip(f"run but for {'; '.join(map(str, left_out))}: Ray is not installed (extra ray)")
+
+
+@pytest.mark.parametrize("name", names())
+def test_shipped_studies_are_named_in_the_readme_and_checked(name):
+    assert f"`{name}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert Study.read(ROOT / "studies" / name / "study.yaml").name == name
