@@ -333,6 +333,8 @@ class Equilibrium(Section):
         Whether the step reckons with the wholesale price following the community's own net load.
     certificate : str
         ``short``: frozen policies, a few deviators. ``full``: deviations settled with learning, every home deviates.
+    trouble : str
+        ``alternate``, when the leader's solver fails: ``stop`` the run, or ``keep`` the tariff of the round before.
     """
 
     method: Literal["alternate", "trust-region"] = "alternate"
@@ -350,3 +352,4 @@ class Equilibrium(Section):
     tariff_range: float = Field(default=0.0, ge=0)
     price_impact: bool = True
     certificate: Literal["short", "full"] = "short"
+    trouble: Literal["stop", "keep"] = "stop"
