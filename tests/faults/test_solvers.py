@@ -84,7 +84,7 @@ def test_a_solver_that_returns_nothing(what):
             return SimpleNamespace(col_value=values, row_dual=[0.0], col_dual=[0.0])
 
     program._highs = Spoiled()
-    with pytest.raises(NotSolved, match="was not solved|without a finite solution"):
+    with pytest.raises(NotSolved, match=r"was not solved|without a finite solution"):
         program.solve()
 
 
