@@ -75,16 +75,16 @@ def test_a_solver_that_returns_nothing(what):
         def run(self):
             return highspy.HighsStatus.kError if what == "an error" else highspy.HighsStatus.kOk
 
-        def getModelStatus(self):  # noqa: N802 - the name HiGHS gave it
+        def getModelStatus(self):
             kinds = highspy.HighsModelStatus
             return kinds.kNotset if what == "nothing" else kinds.kOptimal
 
-        def getSolution(self):  # noqa: N802
+        def getSolution(self):
             values = [float("nan")] if what == "no numbers" else []
             return SimpleNamespace(col_value=values, row_dual=[0.0], col_dual=[0.0])
 
     program._highs = Spoiled()
-    with pytest.raises(NotSolved, match="was not solved|without a finite solution"):
+    with pytest.raises(NotSolved, match=r"was not solved|without a finite solution"):
         program.solve()
 
 
