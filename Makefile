@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test faults audit lock verify verify-mpe bench bench-pypsa setup
+.PHONY: run test faults audit lock docs verify verify-mpe bench bench-pypsa setup
 .DEFAULT_GOAL := run
 
 run: setup  ## run the quickstart study, print its summary, write its report
@@ -29,6 +29,10 @@ audit: setup  ## known weaknesses of the locked versions, where the audit servic
 
 lock: setup  ## write requirements.lock anew from constraints.txt, with the hashes of the wheels for this machine
 	$(BIN)/python tests/faults/lock.py requirements.lock
+
+docs: setup  ## these pages and the reference of every module as a website: docs/_build/index.html (extra docs)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 
 verify: setup  ## long verification runs
 	$(BIN)/pytest -m slow -n 2

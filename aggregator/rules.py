@@ -281,10 +281,13 @@ class TariffRules:
         Tariff
             Its ``buy`` is exactly the rounded total: the energy part takes what network and levy leave.
         """
-        from retail.tariff import Tariff, to_ticks  # noqa: PLC0415  torch is slow to import
+        from torch import broadcast_tensors  # noqa: PLC0415  torch is slow to import
 
-        parts = Tariff.make(energy=0.0, network=self.network, levy=self.levy, sell=self.sell, fee=self.fee)
-        return Tariff(to_ticks(buy) - parts.network - parts.levy, parts.network, parts.levy, parts.sell, parts.fee)
+        from retail.tariff import Tariff, to_ticks  # noqa: PLC0415
+
+        prices = (buy, self.network, self.levy, self.sell, self.fee)
+        total, *parts = (x.contiguous() for x in broadcast_tensors(*map(to_ticks, prices)))
+        return Tariff(total - parts[0] - parts[1], *parts)
 
 
 PRICES = ("floor", "ceiling", "sell", "network", "levy")

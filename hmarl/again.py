@@ -44,7 +44,7 @@ def study_of(path: Path) -> tuple[Study, dict[str, Any]]:
         raise StudyError([Problem("STUDY", str(path), "a manifest.json that hmarl run wrote", reason=reason)])
     storage.check_format(path.parent, held)
     document = {name: resolved[name] for name in SECTIONS if name in resolved}
-    arms: dict[str, Any] = {str(resolved["arm"]): {}}
+    arms: dict[str, dict[str, Any]] = {str(resolved["arm"]): {}}
     return Study.parse({"study": resolved["study"], "seeds": [seed], **document, "arms": arms}, str(path)), held
 
 

@@ -75,6 +75,8 @@ def run(
 ) -> None:
     """Run a study, or the manifest.json of a run again; print and store the summary. Finished seeds are kept."""
     from hmarl.datafind import data_dir  # noqa: PLC0415
+    from hmarl.ranking import rank  # noqa: PLC0415
+    from hmarl.results import load  # noqa: PLC0415
     from hmarl.run import run_study  # noqa: PLC0415
     from hmarl.summary import summarize  # noqa: PLC0415
 
@@ -96,6 +98,10 @@ def run(
     if summary.rows:
         summary.write()
         summary.show(_console())
+    if summary.rows and checked.rank:
+        ranking = rank(load(out / checked.name), checked.rank)
+        ranking.write()
+        ranking.show(_console())
     if before is not None and outcome.done:
         from hmarl.again import verdict  # noqa: PLC0415
 
@@ -252,9 +258,12 @@ def _tell(failures: Sequence[Failure], *, debug: bool) -> None:
         typer.echo(f"Failed: {', '.join(failure.job for failure in alike)}: {message}", err=True)
         if debug:
             typer.echo(alike[0].trace, err=True)
-    if failures:
-        typer.echo("Run the same command again to redo only what failed.", err=True)
-        raise typer.Exit(MISTAKE if all(failure.kind == "DataMissing" for failure in failures) else FAILED)
+    if not failures:
+        return
+    if all(failure.mistake for failure in failures):
+        raise typer.Exit(MISTAKE)
+    typer.echo("Run the same command again to redo only what failed.", err=True)
+    raise typer.Exit(FAILED)
 
 
 def _explain(error: Exception) -> int:

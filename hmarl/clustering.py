@@ -199,6 +199,43 @@ def group(
     return Clustering(torch.from_numpy(labels), centres, method, band, between, agreement)
 
 
+def choices(days: Table, band_hours: float, seed: int) -> list[dict[str, str | int | float]]:
+    """What k-medoids make of homes for each number of groups, with DTW and with Euclidean distances.
+
+    Parameters
+    ----------
+    days : array [N, T]
+        Mean days, in units of a home's size.
+    band_hours : float
+        Largest shift of ``dtw``, h.
+    seed : int
+        Of stream ``clusters``.
+
+    Returns
+    -------
+    list of dict
+        method, number (k), inertia (sum of squared distances), silhouette, and whether this k is the one that `group`
+        chooses; no unit.
+    """
+    rows: list[dict[str, str | int | float]] = []
+    methods: tuple[Method, ...] = ("dtw", "euclidean")
+    for method in methods:
+        between = distances(days, method, round(band_hours * days.shape[1] / 24))
+        tried = _tried(between, stream(seed, "clusters"))
+        best = {k: runs[0] for k, runs in tried.items()}
+        chosen = choose_number(between, best)
+        for k, (labels, inertia) in best.items():
+            about = {"inertia": inertia, "silhouette": silhouette(between, labels), "chosen": k == chosen}
+            rows.append({"method": method, "number": k, **about})
+    return rows
+
+
+def _tried(between: Table, rng: np.random.Generator) -> dict[int, list[tuple[Labels, float]]]:
+    """Runs of every k from 1 to the largest that is tried."""
+    most = max(1, min(MOST, len(between) - 1))
+    return {k: k_medoids(between, k, rng) for k in range(1, most + 1)}
+
+
 def _by_postcode(postcodes: tuple[str, ...], homes: int) -> Labels:
     if len(postcodes) != homes or not all(postcodes):
         raise ClusterError(
@@ -220,11 +257,9 @@ def _searched(between: Table, number: int | None, seed: int) -> tuple[Labels, fl
     """Labels of the chosen k, and the agreement of its restarts."""
     from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415  slow to import
 
-    homes, rng = len(between), stream(seed, "clusters")
+    rng = stream(seed, "clusters")
     if number is None:
-        tried = {k: k_medoids(between, k, rng) for k in range(1, min(MOST, homes - 1) + 1)} or {
-            1: k_medoids(between, 1, rng)
-        }
+        tried = _tried(between, rng)
         number = choose_number(between, {k: runs[0] for k, runs in tried.items()})
         runs = tried[number]
     else:

@@ -39,9 +39,10 @@ class Comparison:
         Arm that the others are held against.
     frame : DataFrame
         One row per arm and measure: arm, baseline, measure, unit, pairs_by (``seed and day`` or ``seed``), seeds, days,
-        baseline_mean, mean, iqm and improvement with ``_low`` and ``_high`` (95 % bootstrap). Mean and IQM are of the
-        paired differences, arm less baseline, in the unit of the measure; improvement is the share of pairs in which
-        the arm is better, ties counting half, empty where more is neither better nor worse.
+        baseline_mean, percent, mean, iqm and improvement, the last three with ``_low`` and ``_high`` (95 % bootstrap).
+        Mean and IQM are of the paired differences, arm less baseline, in the unit of the measure; percent is the mean
+        difference as a share of the baseline's mean; improvement is the share of pairs in which the arm is better, ties
+        counting half, empty where more is neither better nor worse.
     """
 
     baseline: str
@@ -211,6 +212,7 @@ def _row(results: Results, arm: str, base: str, measure: str) -> dict[str, objec
         "seeds": own.shape[0],
         "days": own.shape[1] if by == "seed and day" else 0,
         "baseline_mean": float(other.mean()),
+        "percent": 100 * float(difference.mean() / abs(other.mean())) if other.mean() else math.nan,
     }
     numbers: dict[str, float] = {}
     for name, estimate in found.items():

@@ -99,7 +99,7 @@ def onto(
     Returns
     -------
     Grouped
-        Ready to play, or to learn on.
+        Ready to play; also to learn on, but for deterministic gradients, which begin with new critics.
 
     Raises
     ------
@@ -111,8 +111,8 @@ def onto(
             "followers.sharing is 'agent': a net of one home fits no other; train with sharing cluster or all."
         )
     source: Any = policy.start(trained)
-    if not hasattr(source, "per_group"):
-        raise Misfit(f"{type(policy).__name__} has no nets shared between homes; choose ippo or mappo.")
+    if not hasattr(source, "per_group") and not hasattr(source, "adopt"):
+        raise Misfit(f"{type(policy).__name__} has no nets shared between homes; choose ippo, mappo or ps-maddpg.")
     with_net = source.groups.agents
     labels = trained.clusters[with_net]
     known = home_features(trained.retail, known_days)[with_net]
@@ -121,7 +121,11 @@ def onto(
     if (spec.common, spec.personal, spec.heads) != (trained.common, trained.personal, trained.heads):
         raise Misfit("The other homes play under other rules (public, dispatch): observations or heads differ.")
     learner: Any = policy.start(spec)
-    learner.load(_chosen(state, learner.per_group, _places(source, learner, labels, clusters)))
+    places = _places(source, learner, labels, clusters)
+    if hasattr(learner, "adopt"):  # critics of these know the homes that they were trained with
+        learner.adopt(state, places)
+    else:
+        learner.load(_chosen(state, learner.per_group, places))
     return learner
 
 

@@ -71,12 +71,19 @@ class Failure:
         Where in the code.
     kind : str
         Class of the error.
+    mistake : bool
+        Whether what was asked for cannot be done, as against a fault or a lost machine.
     """
 
     job: str
     message: str
     trace: str
     kind: str = ""
+    mistake: bool = False
+
+
+MISTAKES = (ValueError, FileNotFoundError)
+"""What the packages raise, with a sentence, about what a user asked for."""
 
 
 def one_thread() -> None:
@@ -139,12 +146,14 @@ def compute(job: Job, simulate: Simulate | None, report: Report) -> Computed | F
             seed=job.seed,
             replication=job.arm.replication,
             seconds=time.monotonic() - began,
+            training_seconds=getattr(result, "training_seconds", None),
             data_files=result.data_files,
             data=job.data,
         )
         return result, about
     except Exception as error:  # a failing job must not stop the others, whatever it is
-        return Failure(job.label, _said(error), traceback.format_exc(), type(error).__name__)
+        mistake = isinstance(error, MISTAKES)
+        return Failure(job.label, _said(error), traceback.format_exc(), type(error).__name__, mistake)
 
 
 def keep(job: Job, computed: Computed | Failure) -> Failure | None:
@@ -177,7 +186,7 @@ def _said(error: Exception) -> str:
     said = str(error) or "no message"
     if isinstance(error, OSError) and error.errno is not None:
         return refused(error)
-    return said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
+    return said if isinstance(error, MISTAKES) else f"{type(error).__name__}: {said}"
 
 
 def _real() -> Callable[..., storage.Result]:

@@ -23,6 +23,7 @@ def describe(
     seed: int,
     replication: int,
     seconds: float,
+    training_seconds: float | None = None,
     data_files: Iterable[Path],
     data: Path | None = None,
 ) -> dict[str, Any]:
@@ -38,6 +39,8 @@ def describe(
         How many equal communities the simulated one stands for.
     seconds : float [s]
         Wall-clock time.
+    training_seconds : float [s], optional
+        Processor time of all rounds; None where a stopped training has gone on.
     data_files : iterable of Path
         Data that was read.
     data : Path, optional
@@ -62,6 +65,7 @@ def describe(
             "cores": os.cpu_count(),
             "system": f"{platform.system()} {platform.machine()}",
             "seconds": round(seconds, 3),
+            "training_seconds": None if training_seconds is None else round(training_seconds, 3),
         },
     }
 

@@ -110,8 +110,8 @@ class Results:
     unfinished : tuple of Path
         Run folders that were begun and hold no result.
     about : dict
-        What the study file says once: title, measures, names of the arms (the first is the baseline); empty if it is
-        not there.
+        What the study file says once: title, measures, ranking, names of the arms (the first is the baseline); empty if
+        it is not there.
     """
 
     where: str
@@ -304,7 +304,7 @@ def _read(folder: Path) -> Run | None:
         values=dict(values),
         manifest=manifest,
         certificate=storage.read_json(folder / storage.CERTIFICATE) or {},
-        measures=storage.read_json(folder / storage.MEASURES) or {},
+        measures=storage.measured(folder),
     )
 
 
@@ -314,7 +314,7 @@ def _about(run: Run) -> dict[str, Any]:
     values = yaml_reader.read(place.read_text(encoding="utf-8")).values if place.is_file() else None
     if not isinstance(values, dict) or not isinstance(values.get("arms"), dict):
         return {}
-    return {"title": values.get("title"), "measure": values.get("measure"), "arms": list(values["arms"])}
+    return {name: values.get(name) for name in ("title", "measure", "rank")} | {"arms": list(values["arms"])}
 
 
 def _order(run: Run, about: dict[str, Any]) -> tuple[Any, ...]:

@@ -77,7 +77,7 @@ def expected_net(world: World, played: Played) -> Array:
     return expected.numpy()
 
 
-def clear(exchange: Exchange, world: World, kwh: Array) -> Clearing:
+def clear(exchange: Exchange, world: World, kwh: Array, on: torch.Tensor, *, real_time: bool = False) -> Clearing:
     """Clear the wholesale market with the communities' net load.
 
     Parameters
@@ -88,6 +88,10 @@ def clear(exchange: Exchange, world: World, kwh: Array) -> Clearing:
         Its meter turns kWh of one community into MW of all.
     kwh : array [D, T] kWh
         Net load of one community.
+    on : Tensor [D] int64
+        Days of the community, for a market that has prices of its own on each.
+    real_time : bool
+        Whether this is the delivery, not the day ahead, where a market tells them apart.
 
     Returns
     -------
@@ -99,7 +103,8 @@ def clear(exchange: Exchange, world: World, kwh: Array) -> Clearing:
     days = kwh.shape[0]
     loads = np.tile(exchange.system.loads, (days, 1))
     bid = Bid(bus=exchange.bus, mw=world.meter.to_mw(kwh.reshape(-1)))
-    return exchange.market.clear(exchange.system.with_load(loads), [bid])
+    market = exchange.at(on.numpy(), kwh.shape[1], real_time=real_time)
+    return market.clear(exchange.system.with_load(loads), [bid])
 
 
 def settle_days(world: World, played: Played, shares: Array | None = None) -> Settled:
@@ -125,7 +130,7 @@ def settle_days(world: World, played: Played, shares: Array | None = None) -> Se
         If any step does not sum to zero over all accounts.
     """
     forecast = expected_net(world, played)
-    bid = world.leader.position(gate(world, played, forecast, lambda kwh: _prices(world, kwh), shares))
+    bid = world.leader.position(gate(world, played, forecast, lambda kwh: _prices(world, kwh, played.days), shares))
     return settle_position(world, played, forecast, bid)
 
 
@@ -161,8 +166,9 @@ def settle_position(
     day_ahead = None
     lmp = real_lmp = np.zeros(shape)
     if world.exchange is not None:
-        day_ahead = clear(world.exchange, world, bid)
-        real_time = clear(world.exchange, world, played.net.numpy()) if real_time is None else real_time
+        day_ahead = clear(world.exchange, world, bid, played.days)
+        if real_time is None:
+            real_time = clear(world.exchange, world, played.net.numpy(), played.days, real_time=True)
         lmp = day_ahead.price(world.exchange.bus).reshape(shape)
         real_lmp = real_time.price(world.exchange.bus).reshape(shape)
     o, tariff = played.outcome, played.tariff
@@ -187,10 +193,10 @@ def settle_position(
     return Settled(played, forecast, bid, day_ahead, real_time, lmp, real_lmp, ledger)
 
 
-def _prices(world: World, kwh: Array) -> Array:
+def _prices(world: World, kwh: Array, on: torch.Tensor) -> Array:
     """Day-ahead price [D, T] $/MWh at the aggregator's bus for a net load [D, T] kWh of one community."""
     assert world.exchange is not None
-    return clear(world.exchange, world, kwh).price(world.exchange.bus).reshape(kwh.shape)
+    return clear(world.exchange, world, kwh, on).price(world.exchange.bus).reshape(kwh.shape)
 
 
 def _flat(x: torch.Tensor) -> NDArray[np.generic]:
@@ -215,4 +221,4 @@ def first_prices(world: World, days: torch.Tensor) -> Array:
     expected = world.game.observer.expected[days].sum(-1).numpy()
     if world.exchange is None:
         return np.zeros(expected.shape)
-    return clear(world.exchange, world, expected).price(world.exchange.bus).reshape(expected.shape)
+    return clear(world.exchange, world, expected, days).price(world.exchange.bus).reshape(expected.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,9 @@ from hmarl.equilibrium.iterate import Iterate, Round
 from hmarl.equilibrium.resume import load, save
 from hmarl.evaluation import merged, play
 from hmarl.halfway import Keeper
+from hmarl.headline import achieved, certified, headline
 from hmarl.hour_tables import hour_tables
+from hmarl.model_tables import model_tables
 from hmarl.policies.base import Learner
 from hmarl.policies.rule_based import RuleBased
 from hmarl.settlement import Settled, settle_days
@@ -29,6 +32,7 @@ from hmarl.study_file.arm import Arm
 from hmarl.tables import agents_table, iterations_table, steps_table, tariffs_table, trades_table, training_table
 from hmarl.tensorboard import FOLDER as TENSORBOARD
 from hmarl.tensorboard import Journal
+from hmarl.unseen import on_unseen_homes
 from hmarl.world import World, build
 
 Report = Callable[[str, float], None]
@@ -54,6 +58,8 @@ class Result:
         Name in ``hmarl.measures.MEASURES`` -> value.
     data_files : list of Path
         Data files that were read.
+    training_seconds : float or None [s]
+        Processor time of all rounds; None where a stopped run has gone on.
     """
 
     frames: dict[str, pd.DataFrame]
@@ -61,6 +67,7 @@ class Result:
     certificate: dict[str, Any]
     measures: dict[str, float]
     data_files: list[Path]
+    training_seconds: float | None = None
 
 
 def simulate(
@@ -95,7 +102,9 @@ def simulate(
     """
     report("reading data", 0.0)
     world = _kept(build(arm, seed, data), folder, tensorboard)
+    anew, began = folder is None or not _begun(folder), time.process_time()
     rounds, last = _rounds(world, report, folder)
+    seconds = time.process_time() - began if anew else None
     report("held-out days", 0.92)
     learner = world.policy.start(world.spec)
     learner.load(dict(last.learners))
@@ -112,7 +121,9 @@ def simulate(
         "training": training_table(rounds),
         **hour_tables(world, settled, rows),
     }
-    measures = _measures(last, settled, rows, yardsticks)
+    forecasts, errors = model_tables(world, learner, last.tariff)
+    frames |= forecasts
+    unseen, misfit = on_unseen_homes(world, last.learners, last.tariff)
     report("certificate", 0.97)
     certificate = certify(world, learner, last, judged_only(world, settled, rows, last.offer.shares)) | {
         "yardsticks_per_day": yardsticks,
@@ -120,11 +131,18 @@ def simulate(
         "not_served_mwh": _not_served(world, settled),
         "shortages": [] if settled.real_time is None else settled.real_time.shortages()[:20],
         "data_notes": list(world.notes),
+        **({} if misfit is None else {"unseen_homes": misfit}),
     }
+    measures = headline(world, last, settled, rows) | achieved(yardsticks) | certified(certificate) | errors | unseen
     buffer = io.BytesIO()
     torch.save(last.learners, buffer)
     report("done", 1.0)
-    return Result(frames, buffer.getvalue(), certificate, measures, list(world.files))
+    return Result(frames, buffer.getvalue(), certificate, measures, list(world.files), seconds)
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a stopped run left something to go on from."""
+    return any((folder / name).exists() for name in (storage.PROGRESS, storage.HALFWAY))
 
 
 def _rounds(world: World, report: Report, folder: Path | None) -> tuple[list[Round], Iterate]:
@@ -184,29 +202,4 @@ def _yardsticks(world: World, last: Iterate, learner: Learner, cost: NDArray[np.
         "tuned_rule": float(play(world.game, rule, days, tariff, world.arrival).cost.mean()),
         "followers": float(cost.mean()),
         "community_optimum": float(optimum.mean()),
-    }
-
-
-def _measures(
-    last: Iterate, settled: Settled, rows: NDArray[np.int64], yardsticks: dict[str, float]
-) -> dict[str, float]:
-    """Headline figures: means over the judged days, which are ``rows`` of the settled ones."""
-    played, index, hours = settled.played, torch.from_numpy(rows), 24 / settled.lmp.shape[1]
-    outcome = played.outcome
-    traded = float(outcome.trade_wh[index].clamp(min=0).sum()) / 1000
-    imported = float(outcome.grid[index].clamp(min=0).sum())
-    gap = yardsticks["tuned_rule"] - yardsticks["community_optimum"]
-    # Where the rule is within half a percent of the optimum, the share would be noise.
-    small = gap <= 0.005 * abs(yardsticks["tuned_rule"])
-    share = float("nan") if small else 100 * (yardsticks["tuned_rule"] - yardsticks["followers"]) / gap
-    return {
-        "aggregator_profit": float(settled.profit[rows].mean()),
-        "promised_profit": float("nan") if last.offer.promised is None else float(last.offer.promised),
-        "delivered_in_training": last.delivered,
-        "community_cost": float(played.cost[index].mean()),
-        "community_bill": float(played.bill[index].mean()),
-        "peak_kw": float(played.net[index].max()) / hours,
-        "p2p_share": 100 * traded / (traded + imported) if traded + imported > 0 else 0.0,
-        "p2p_kwh": traded / len(rows),
-        "share_T_LP": share,
     }

@@ -218,11 +218,16 @@ def check_folder(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = Fal
     if held is None and any(not path.name.endswith(".part") for path in folder.iterdir()):
         raise RunFolderError(f"{folder} holds files that are no run of hmarl; move them or choose another --out.")
     held = None if held is None else {name: value for name, value in held.items() if name != "format"}
-    if held is not None and held != _as_read(resolved) and not fresh:
+    if held is not None and held != _as_read(resolved) and not fresh and not _barren(folder):
         raise RunFolderError(
             f"{folder} holds a run of a different study ({_difference(held, _as_read(resolved))}); use --fresh to "
             "replace it or --out DIR to keep both."
         )
+
+
+def _barren(folder: Path) -> bool:
+    """Whether nothing came of a run: one refused for a mistake must not stand in the way of its correction."""
+    return {path.name for path in folder.iterdir()} <= {RESOLVED, ERROR}
 
 
 def prepare(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = False) -> None:
@@ -281,6 +286,26 @@ def tidy(folder: Path) -> None:
     """
     for path in [*(folder / name for name in (ERROR, PROGRESS, HALFWAY)), *folder.glob(".*.part")]:
         path.unlink(missing_ok=True)
+
+
+def measured(folder: Path) -> dict[str, float]:
+    """Read the figures of a finished run.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run.
+
+    Returns
+    -------
+    dict
+        Name in `hmarl.measures.MEASURES` -> value. ``training_time`` comes from the manifest, since it differs between
+        equal runs.
+    """
+    measures = read_json(folder / MEASURES) or {}
+    machine = (read_json(folder / MANIFEST) or {}).get("machine") or {}
+    seconds = machine.get("training_seconds")
+    return {**measures, **({} if seconds is None else {"training_time": seconds})}
 
 
 def store(folder: Path, result: Result, manifest: Mapping[str, Any]) -> None:

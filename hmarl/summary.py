@@ -209,8 +209,7 @@ def _measured(study: Study, arm: Arm, out: Path) -> dict[int, dict[str, Any]]:
         folder = storage.job_folder(out, study.name, arm.name, seed)
         if storage.finished(folder, arm.resolved()):
             certificate = storage.read_json(folder / storage.CERTIFICATE) or {}
-            measures = storage.read_json(folder / storage.MEASURES) or {}
-            runs[seed] = {"measures": measures, "converged": certificate.get("converged")}
+            runs[seed] = {"measures": storage.measured(folder), "converged": certificate.get("converged")}
     return runs
 
 

@@ -244,9 +244,15 @@ class Collector:
 
 
 def collect(
-    learner: Learner, ground: Ground, tariff: Tariff, days: Tensor, stored: Tensor | None = None
+    learner: Learner,
+    ground: Ground,
+    tariff: Tariff,
+    days: Tensor,
+    stored: Tensor | None = None,
+    *,
+    explore: bool = True,
 ) -> tuple[Rollout, Tensor | None]:
-    """Play a batch of days with exploration on.
+    """Play a batch of days and keep what the learner saw.
 
     Parameters
     ----------
@@ -260,6 +266,8 @@ def collect(
         Days of the community.
     stored : Tensor [B, N] kWh, optional
         Where the stores start (``storage_end: carry``).
+    explore : bool
+        Whether it explores.
 
     Returns
     -------
@@ -274,7 +282,7 @@ def collect(
     public = [unpublished(learner, len(days), game.community.prosumers)]
     for _ in range(game.community.steps):
         seen = look(game, learner, state, public[-1].vector)
-        action = learner.act(seen, explore=True)
+        action = learner.act(seen, explore=explore)
         before = state
         state, outcome = game.step(state, action, learner.heads)
         public.append(publish(game, before, outcome, action) if reads_public(learner) else public[-1])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hmarl.clustering import group
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from aggregator.leader import Leader, TariffRules
     from aggregator.meter import Meter
     from wholesale.market import Market
+    from wholesale.price_series import PriceSeries
     from wholesale.system import System
 
 TARIFF_TABLE = "tariffs/tou_tariffs.csv"
@@ -53,12 +55,39 @@ class Exchange:
         Where the aggregator withdraws.
     two_price : bool
         Whether its deviations settle at the worse of day-ahead and real-time price.
+    first_day : int
+        Day of the community on which a series of prices begins.
     """
 
     market: Market
     system: System
     bus: str
     two_price: bool = False
+    first_day: int = 0
+
+    def at(self, days: NDArray[np.int64], steps: int, *, real_time: bool) -> Market:
+        """The market on some days.
+
+        Parameters
+        ----------
+        days : array [D] int
+            Days of the community.
+        steps : int
+            T, of a day.
+        real_time : bool
+            Whether this is the delivery, not the day ahead.
+
+        Returns
+        -------
+        Market
+            Of D * T hours; the same on every day unless it is a series of prices.
+        """
+        from wholesale.price_series import PriceSeries  # noqa: PLC0415
+
+        if not isinstance(self.market, PriceSeries):
+            return self.market
+        hours = (days - self.first_day)[:, None] * steps + np.arange(steps)
+        return self.market.at(hours.reshape(-1), real_time=real_time)
 
 
 @dataclass(frozen=True)
@@ -97,6 +126,8 @@ class World:
         Where trainings keep their state; nowhere when None.
     journal : callable or None
         Gets each row of the training log as it is made.
+    unseen : Ground or None
+        Homes that nobody learns from, with the same rules and days; None where none are held out.
     """
 
     arm: Arm
@@ -115,6 +146,7 @@ class World:
     notes: tuple[str, ...] = ()
     keeper: Keeper | None = None
     journal: Callable[[Row], None] | None = None
+    unseen: Ground | None = None
 
     @property
     def ground(self) -> Ground:
@@ -141,32 +173,26 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
     """
     from aggregator.meter import Meter  # noqa: PLC0415
 
-    community, profiles = _community(arm, seed, data)
+    every = _profiles(arm, seed, data)
+    apart = evenly(len(every.names), arm.community.hold_out)
+    profiles = every.only(~apart)
+    community = _community(arm, profiles)
     days = torch.arange(community.days)
     shift = arm.calendar.warm_up
     training = days[[d + shift for d in arm.calendar.training_days]]
     judged = days[[d + shift for d in arm.calendar.judged_days]]
-    rules = arm.game
-    game = Game(
-        community,
-        arm.auction.make(),
-        public=rules.public,
-        reward=rules.reward,
-        storage_end=rules.storage_end,
-        dispatch=rules.dispatch,
-        keep=rules.keep,
-        end_value=rules.end_value,
-        action=rules.action,
-        peak=None if rules.peak is None else Peak(**rules.peak.model_dump()),
-        curtail=rules.curtail,
-        scale_days=training,
+    game = _game(arm, community, training)
+    others = (
+        _game(arm, _community(arm, every.only(apart)), training, float(apart.sum() / (~apart).sum()))
+        if apart.any()
+        else None
     )
     tariff, table = default_tariff(arm.tariff, community, data)
     wanted, places = arm.clusters, profiles.postcodes
     groups = group(
         game, training, wanted.name, seed, number=wanted.number, postcodes=places, band_hours=wanted.band_hours
     )
-    exchange = None if arm.wholesale is None else _exchange(arm.wholesale, community.step_minutes)
+    exchange, priced = (None, ()) if arm.wholesale is None else _exchange(arm.wholesale, community, data)
     return World(
         arm=arm,
         seed=seed,
@@ -180,16 +206,44 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         leader=arm.leader.make(),
         meter=Meter(replication=arm.replication, step_hours=community.step_hours),
         exchange=exchange,
-        files=(*profiles.files, *table, *(getattr(exchange.market, "files", ()) if exchange else ())),
+        files=(*profiles.files, *table, *priced),
         notes=profiles.notes if wanted.name == "portfolio" else (*profiles.notes, groups.note),
+        unseen=None if others is None else Ground(others, training, arrivals(others, seed)),
     )
 
 
-def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, Profiles]:
-    calendar, homes = arm.calendar, arm.community
-    step = 24 * 60 // calendar.steps
-    window = Window(calendar.first, calendar.warm_up + calendar.days, step, calendar.zone)
-    profiles = homes.source.make().read(window, data, seed)
+def _game(arm: Arm, community: Community, training: Tensor, size: float = 1.0) -> Game:
+    """The rules of a study for a community; a cap on its import is that of the study times ``size``."""
+    rules = arm.game
+    peak = None if rules.peak is None else Peak(**rules.peak.model_dump())
+    return Game(
+        community,
+        arm.auction.make(),
+        public=rules.public,
+        reward=rules.reward,
+        storage_end=rules.storage_end,
+        dispatch=rules.dispatch,
+        keep=rules.keep,
+        end_value=rules.end_value,
+        action=rules.action,
+        peak=None if peak is None else replace(peak, cap_kw=peak.cap_kw * size),
+        curtail=rules.curtail,
+        scale_days=training,
+    )
+
+
+def _window(arm: Arm) -> Window:
+    calendar = arm.calendar
+    return Window(calendar.first, calendar.warm_up + calendar.days, 24 * 60 // calendar.steps, calendar.zone)
+
+
+def _profiles(arm: Arm, seed: int, data: Path | None) -> Profiles:
+    found: Profiles = arm.community.source.make().read(_window(arm), data, seed)
+    return found
+
+
+def _community(arm: Arm, profiles: Profiles) -> Community:
+    calendar, homes, window = arm.calendar, arm.community, _window(arm)
     count, store = len(profiles.names), homes.store
     battery = Battery.make(
         count,
@@ -204,11 +258,11 @@ def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, Profi
     )
     # Wind feeds in behind the same meter as PV.
     load, pv, kwp = (torch.from_numpy(x) for x in (profiles.load, profiles.generation, profiles.pv_kwp))
-    community = Community(
+    return Community(
         profiles.names,
         window.clock,
         calendar.zone,
-        step,
+        window.step_minutes,
         load,
         pv,
         battery,
@@ -217,7 +271,6 @@ def _community(arm: Arm, seed: int, data: Path | None) -> tuple[Community, Profi
         timed=timed_stores(homes.vehicle, homes.deferrable, count, calendar.steps),
         thermal=thermal_carriers(homes.heat, homes.cold, profiles, calendar.steps, arm.tariff.gas),
     )
-    return community, profiles
 
 
 def default_tariff(recipe: TariffRecipe, community: Community, data: Path | None) -> tuple[Tariff, tuple[Path, ...]]:
@@ -288,9 +341,28 @@ def _rules(recipe: TariffRecipe, tariff: Tariff) -> TariffRules:
     )
 
 
-def _exchange(section: WholesaleSection, step_minutes: int) -> Exchange:
+def _exchange(section: WholesaleSection, community: Community, data: Path | None) -> tuple[Exchange, tuple[Path, ...]]:
+    """The market, the system of one day, and the files that were read."""
     from wholesale import LOAD_SHAPES, case  # noqa: PLC0415
+    from wholesale.price_series import PriceSeries  # noqa: PLC0415
 
-    shape = np.repeat(np.asarray(LOAD_SHAPES[section.load_shape], dtype=np.float64), 60 // step_minutes)
-    system = case(section.case).over(shape)
-    return Exchange(section.market.make(), system, section.bus, section.imbalance == "two-price")
+    shape = np.repeat(np.asarray(LOAD_SHAPES[section.load_shape], dtype=np.float64), 60 // community.step_minutes)
+    system = case(section.case).over(shape).with_fuel_cost(section.fuel_cost)
+    market, two_price = section.market.make(), section.imbalance == "two-price"
+    if not isinstance(market, PriceSeries):
+        return Exchange(market, system, section.bus, two_price), ()
+    market = _on_calendar(market, community, data)
+    return Exchange(market, system, section.bus, two_price, community.warm_up), (Path(market.path),)
+
+
+def _on_calendar(market: PriceSeries, community: Community, data: Path | None) -> PriceSeries:
+    """A series found in the data folder where its path says nothing, from the first day of the study on."""
+    path = Path(market.path) if Path(market.path).is_file() else locate(data, market.path)
+    first = community.clock[community.warm_up * community.steps].astype("datetime64[D]")
+    found = replace(market, path=str(path), start=market.start or str(first))
+    if found.step_minutes != community.step_minutes:
+        raise ValueError(
+            f"{path} has a price every {found.step_minutes} min, the study steps of {community.step_minutes} min; set "
+            f"calendar.step to {found.step_minutes}min or give a series with that step."
+        )
+    return found

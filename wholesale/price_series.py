@@ -9,12 +9,64 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wholesale.bids import tabulate
 from wholesale.market import Bid, Clearing
 from wholesale.names import unknown
 from wholesale.reading import reading
 from wholesale.system import System
+
+
+@dataclass(frozen=True, eq=False)
+class Prices:
+    """A market at given prices; bids are taken in full where their limit allows and move no price.
+
+    Attributes
+    ----------
+    lmp : ndarray [T]
+        $/MWh, the same at all buses.
+    """
+
+    lmp: np.ndarray
+    name: ClassVar[str] = "prices"
+
+    def clear(self, system: System, bids: Sequence[Bid] = ()) -> Clearing:
+        """Clear all hours at the given prices.
+
+        Parameters
+        ----------
+        system : System
+            Buses and number of hours; its units stand still and its loads are not served here.
+        bids : sequence of Bid
+            Withdrawals (+) and injections (-).
+
+        Returns
+        -------
+        Clearing
+            The rest of the market takes the other side of every bid and stands as `load` at the bid's bus.
+
+        Raises
+        ------
+        ValueError
+            A bid names an unknown bus or has another number of hours.
+        """
+        lmp = self.lmp
+        book = tabulate(system, bids, float("inf"))
+        inelastic = np.array([bid.price is None for bid in bids], bool)
+        takes = (book.lower < 0) & (book.value < lmp[:, None]) | (book.upper > 0) & (book.value > lmp[:, None])
+        equal = book.value == lmp[:, None]  # indifferent trade is made, as in `merit-order`
+        wanted = np.where(book.upper > 0, book.upper, book.lower)
+        accepted = np.where(inelastic | takes | equal, wanted, 0.0)
+        everywhere = np.ones(len(system.buses))
+        hourly = lmp[:, None] * everywhere
+        nothing = np.zeros_like(hourly)
+        return Clearing(
+            buses=system.buses, units=tuple(unit.name for unit in system.units), lines=(), lmp=hourly, energy=lmp,
+            congestion=nothing, dispatch=np.zeros((system.hours, len(system.units))), accepted=accepted,
+            flow=np.zeros((system.hours, 0)), cost=np.zeros(system.hours), shed=nothing, surplus=nothing,
+            lower=hourly, upper=hourly, load=-system.by_bus(accepted, book.bus),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,7 +82,8 @@ class PriceSeries:
     real_time : str
         Column with the real-time price, $/MWh, for `real_time_prices`; empty: none.
     start : str
-        First row, by a prefix of its time stamp (first column), e.g. "2013-06-01"; empty: the first of the file.
+        First row, by a prefix of its time stamp (first column), e.g. "2013-06-01"; empty: the first of the file. In a
+        study it is that of the study's first day, which is also meant where this is empty.
 
     Raises
     ------
@@ -73,22 +126,45 @@ class PriceSeries:
         FileNotFoundError, ValueError
             See `prices`; a bid names an unknown bus or has another number of hours.
         """
-        lmp = self.prices(system.hours)
-        book = tabulate(system, bids, float("inf"))
-        inelastic = np.array([bid.price is None for bid in bids], bool)
-        takes = (book.lower < 0) & (book.value < lmp[:, None]) | (book.upper > 0) & (book.value > lmp[:, None])
-        equal = book.value == lmp[:, None]  # indifferent trade is made, as in `merit-order`
-        wanted = np.where(book.upper > 0, book.upper, book.lower)
-        accepted = np.where(inelastic | takes | equal, wanted, 0.0)
-        everywhere = np.ones(len(system.buses))
-        hourly = lmp[:, None] * everywhere
-        nothing = np.zeros_like(hourly)
-        return Clearing(
-            buses=system.buses, units=tuple(unit.name for unit in system.units), lines=(), lmp=hourly, energy=lmp,
-            congestion=nothing, dispatch=np.zeros((system.hours, len(system.units))), accepted=accepted,
-            flow=np.zeros((system.hours, 0)), cost=np.zeros(system.hours), shed=nothing, surplus=nothing,
-            lower=hourly, upper=hourly, load=-system.by_bus(accepted, book.bus),
-        )  # fmt: skip
+        return Prices(self.prices(system.hours)).clear(system, bids)
+
+    def at(self, hours: NDArray[np.int64], *, real_time: bool = False) -> Prices:
+        """The market in some of its hours, as days of a study need that do not follow each other.
+
+        Parameters
+        ----------
+        hours : array [T] of int
+            Counted from `start`, at least 0.
+        real_time : bool
+            At the real-time prices instead of the day-ahead ones.
+
+        Returns
+        -------
+        Prices
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            See `prices`.
+        """
+        series = self.real_time_prices if real_time else self.prices
+        return Prices(series(int(hours.max(initial=-1)) + 1)[hours])
+
+    @property
+    def step_minutes(self) -> int:
+        """Distance of the first two rows in minutes.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            There is no such file, or it has fewer than two time stamps.
+        """
+        stamps = self._table[1][:2]
+        try:
+            first, second = (np.datetime64(stamp.strip(), "m") for stamp in stamps)
+        except ValueError as error:
+            raise ValueError(f"{self.path} does not begin with two time stamps, but with {stamps}.") from error
+        return int((second - first) // np.timedelta64(1, "m"))
 
     def prices(self, hours: int) -> np.ndarray:
         """Day-ahead prices [hours], $/MWh, from `start` on.

@@ -238,6 +238,18 @@ class System:
         """Return this system with other loads: MW [T, bus] (or [bus] for one hour)."""
         return replace(self, loads=load)
 
+    def with_fuel_cost(self, factor: float) -> System:
+        """Return this system with every unit's energy cost, $ per hour, times a factor > 0."""
+        units = tuple(
+            replace(
+                unit,
+                cost=(unit.cost[0] * factor, unit.cost[1] * factor, unit.cost[2] * factor),
+                points=tuple((mw, dollars * factor) for mw, dollars in unit.points),
+            )
+            for unit in self.units
+        )
+        return self if factor == 1.0 else replace(self, units=units)
+
     def at(self, hours: np.ndarray) -> System:
         """Return this system with some of its hours only (int [k], any order, repeated if wished)."""
         floor, ceiling, reserve = self.p_floor, self.p_ceiling, self.reserve

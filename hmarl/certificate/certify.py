@@ -43,26 +43,33 @@ def certify(world: World, learner: Learner, last: Iterate, judged: Settled) -> d
         Plain values for ``certificate.json``; $/day of one community unless a key says otherwise.
     """
     option = world.arm.equilibrium.certificate
-    size, days, tariff = SIZES[option], judged.played.days, last.tariff
+    days, tariff = judged.played.days, last.tariff
     cost = float(judged.played.cost.mean())
     optimum = float(community_optimum(world.game, days, tariff).mean())
+    checks = invariants(world, judged, optimum)
+    found = {
+        "saving": saving_share(world, tariff, days, cost, optimum),
+        "invariants": checks,
+        "invariants_hold": all(one["holds"] for one in checks.values()),
+        "ledger_sums_to_zero": checks["ledger_rows_sum_to_zero_nano"]["holds"],
+    }
+    if option == "none":
+        return last.certificate | {"size": {"option": option}} | found
+    size = SIZES[option]
     if not simple(world.game):
         follower: Any = "not computed: it needs days of their own, batteries as the only devices and no peak price"
     else:
         follower = exploitability(world, learner, tariff, days, size).summary()
-    checks, ideal = invariants(world, judged, optimum), competitive(world, days, judged.real_time_lmp)
-    return last.certificate | {
+    ideal = competitive(world, days, judged.real_time_lmp)
+    gaps = {
         "size": {"option": option, **dataclasses.asdict(size)},
         "leader_gap": {"local": local_gap(world, last, size), "global": global_gap(world, last, size)},
         "follower_exploitability": follower,
         "welfare": welfare(world, learner, tariff, judged, ideal),
         "market_power": market_power(world, judged, ideal),
-        "saving": saving_share(world, tariff, days, cost, optimum),
         "fairness": fairness(world, learner, judged),
-        "invariants": checks,
-        "invariants_hold": all(one["holds"] for one in checks.values()),
-        "ledger_sums_to_zero": checks["ledger_rows_sum_to_zero_nano"]["holds"],
     }
+    return last.certificate | gaps | found
 
 
 def invariants(world: World, settled: Settled, optimum: float | None = None) -> dict[str, dict[str, Any]]:

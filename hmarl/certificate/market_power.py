@@ -69,7 +69,10 @@ def price_impact(world: World, judged: Settled, share: float = ASIDE) -> dict[st
     assert judged.real_time is not None
     net = judged.played.net.numpy()
     aside = share * max(float(np.abs(net).mean()), 1e-6)
-    low, high = (clear(world.exchange, world, net + sign * aside).price(world.exchange.bus) for sign in (-1.0, 1.0))
+    bus, days = world.exchange.bus, judged.played.days
+    low, high = (
+        clear(world.exchange, world, net + sign * aside, days, real_time=True).price(bus) for sign in (-1.0, 1.0)
+    )
     moved = float(world.meter.to_mw(np.array([2.0 * aside]))[0])
     slope = float((high - low).mean()) / moved
     own = world.meter.to_mw(net.reshape(-1))

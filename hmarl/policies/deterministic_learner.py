@@ -262,6 +262,21 @@ class DeterministicLearner:
         # Lambda-returns are worked out anew and need no targets that move slowly.
         return nets if self.policy.trace > 0 else [*nets, self.actor_target, *(c.net for c in self.targets)]
 
+    def adopt(self, state: Mapping[str, Any], places: Tensor) -> None:
+        """Take over trained actors for other homes; critics, which may know each home, begin anew.
+
+        Parameters
+        ----------
+        state : mapping
+            From ``state`` of the same policy on the homes it was trained on.
+        places : Tensor [G] int64
+            Trained group whose actor each group here takes.
+        """
+        self.actor.load_state_dict({name: x[places] for name, x in state["nets"][0].items()})
+        self.actor_target.load_state_dict(self.actor.state_dict())
+        self.standard, self.reward_scale = Standard.load(state["standard"]), state["reward_scale"]
+        self.days_seen, self.progress = state["counters"][0], state["counters"][2]
+
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a state.
 

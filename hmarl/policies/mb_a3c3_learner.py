@@ -52,6 +52,7 @@ class MBA3C3Learner(A3C3Learner):
         self.world = torch_stream(spec.seed, "world model")
         self.model: WorldModel | None = None
         self.trails: Trail | None = None
+        self.series: Tensor | None = None
         self.days_seen, self.next_fit = 0, policy.warm_days
         self.before: Features | None = None
         self.remembered: Carried = None
@@ -162,8 +163,10 @@ class MBA3C3Learner(A3C3Learner):
     def _fit(self, trails: Trail) -> dict[str, float]:
         """Fit the world model, after grouping homes the first time."""
         if self.model is None:
-            series = trails.target[0].mean(1).T.double().numpy()
-            labels = self._grouped_by(self.policy, series) if self.labels is None else self.labels
+            self.series = trails.target[0].mean(1).T.contiguous()
+            labels = self.labels
+            if labels is None:
+                labels = self._grouped_by(self.policy, self.series.double().numpy())
             self.model = WorldModel(self.policy.model, labels, self.homes.steps, self.world)
         self.next_fit = self.days_seen + self.policy.refit_days
         made = fit(self.model, trails, self.readings.size, epochs=self.policy.model_epochs)
@@ -284,6 +287,7 @@ class MBA3C3Learner(A3C3Learner):
             "world": self.world.get_state(),
             "model": None if self.model is None else self.model.state(),
             "trails": None if trails is None else {k: v.clone() for k, v in trails.items()},
+            "series": self.series,
             "counted": [self.days_seen, self.next_fit],
         }
 
@@ -302,6 +306,7 @@ class MBA3C3Learner(A3C3Learner):
             self.model.load(state["model"])
         self.world.set_state(state["world"])
         self.trails = None if state["trails"] is None else Trail(**state["trails"])
+        self.series = state["series"]
         self.days_seen, self.next_fit = state["counted"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from html import escape
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+PNG_DPI = 160
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A8A")
 """Okabe and Ito (2008): told apart with any colour vision, and in grey by their lines."""
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (5, 5)))
@@ -60,12 +61,15 @@ class Picture:
         How to read it; units, days, seeds.
     svg : str
         The drawing.
+    png : bytes
+        The same in pixels, for slides and word processors.
     """
 
     name: str
     title: str
     caption: str
     svg: str
+    png: bytes = field(repr=False)
 
 
 def styled(draw: Callable[[Shown], Picture]) -> Callable[[Shown], Picture]:
@@ -136,7 +140,9 @@ def picture(figure: Figure, name: str, title: str, caption: str) -> Picture:
     svg = re.sub(r"url\(#", f"url(#{name}-", svg)
     svg = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', svg)
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
-    return Picture(name, title, caption, svg)
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return Picture(name, title, caption, svg, pixels.getvalue())
 
 
 def line_of(place: int) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hmarl.measures import MEASURES
-from hmarl.report.figures import COLOURS, Lacking, Picture, panel, picture, styled, wrapped
+from hmarl.measures import MEASURES, column
+from hmarl.report.figures import COLOURS, Lacking, Picture, line_of, panel, picture, styled, wrapped
 
 SHOWN = ("mu_star", "ST", "rank_correlation")
 
@@ -96,3 +96,43 @@ def tornado(indices: pd.DataFrame) -> Picture:
         "rank_correlation": "Spearman's rank correlation; orange: the measure falls as the value rises",
     }
     return picture(figure, "sensitivity", "What matters most", f"{says[shown[0]]}. Line: 95 % interval.")
+
+
+def responses(indices: pd.DataFrame, points: pd.DataFrame) -> Picture:
+    """Every measure against the one value that was varied.
+
+    Parameters
+    ----------
+    indices : DataFrame
+        See `hmarl.sensitivity.indices`; names the path and the measures.
+    points : DataFrame
+        One row per run, as in ``sweep.csv``.
+
+    Returns
+    -------
+    Picture
+        Line: mean over seeds; dots: single runs.
+    """
+    return _responses((indices, points))
+
+
+@styled
+def _responses(shown: tuple[pd.DataFrame, pd.DataFrame]) -> Picture:
+    indices, points = shown
+    path = str(indices["path"].iloc[0])
+    names = [m for m in dict.fromkeys(indices["measure"]) if column(m) in points and points[column(m)].notna().any()]
+    if path not in points or not pd.api.types.is_numeric_dtype(points[path]) or not names:
+        raise Lacking("what was varied is no number, or nothing was measured")
+    figure, panels = panel((len(names) + 1) // 2, 1.9, columns=2)
+    for axes in panels[len(names) :]:
+        axes.remove()
+    for axes, name in zip(panels, names, strict=False):
+        for place, (arm, rows) in enumerate(points.groupby("arm", sort=False)):
+            mean = rows.groupby(path)[column(name)].mean()
+            axes.plot(rows[path], rows[column(name)], ".", ms=4, color=COLOURS[place % len(COLOURS)])
+            axes.plot(mean.index, mean, label=str(arm), **line_of(place))
+        title, _, unit = MEASURES[name].partition(" [")
+        axes.set(title=wrapped(title, 26), xlabel=path.rpartition(".")[2], ylabel=unit.rstrip("]"))
+    panels[0].legend()
+    caption = f"Against {path}. Line: mean over seeds; dots: single runs."
+    return picture(figure, "responses", "Measures against what was varied", caption)

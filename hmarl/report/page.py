@@ -11,10 +11,12 @@ import pandas as pd
 from jinja2 import Environment
 
 from hmarl import storage
-from hmarl.report import figures_effects, figures_money, figures_place, figures_time, report_tables
+from hmarl.ranking import HEADS, NOTE, rank
+from hmarl.report import figures_effects, figures_learners, figures_money, figures_place, figures_time, report_tables
 from hmarl.report.figures import Lacking, Picture
 from hmarl.report.report_tables import Card, Table
 from hmarl.results import Results, ResultsError, load
+from hmarl.study_file.plan import Rank
 
 LARGEST = 3_000_000
 """Bytes of a page."""
@@ -49,6 +51,10 @@ PARTS: tuple[tuple[str, str, tuple[tuple[str, Draw], ...]], ...] = (
             ("How the followers learned", figures_time.learning),
             ("Where the followers stand", figures_money.yardsticks),
             ("Net load of the clusters of homes", figures_time.clusters),
+            ("How long the followers learned", figures_learners.training_times),
+            ("How many groups of homes", figures_learners.groupings),
+            ("What groups of homes trade", figures_learners.group_days),
+            ("Forecast and actual trades of a home", figures_learners.forecasts),
         ),
     ),
 )
@@ -86,7 +92,7 @@ class Report:
     pictures: tuple[Picture, ...]
 
     def write(self, folder: Path) -> Path:
-        """Write ``report.html`` and ``figures/NAME.svg``.
+        """Write ``report.html``, ``figures/NAME.svg`` and ``figures/NAME.png``.
 
         Parameters
         ----------
@@ -102,6 +108,7 @@ class Report:
         for drawn in self.pictures:
             svg = drawn.svg.replace("<svg", '<?xml version="1.0" encoding="utf-8"?>\n<svg', 1)
             storage.write_bytes(folder / FOLDER / f"{drawn.name}.svg", svg.encode())
+            storage.write_bytes(folder / FOLDER / f"{drawn.name}.png", drawn.png)
         storage.write_bytes(folder / PAGE, self.html.encode())
         return folder / PAGE
 
@@ -173,9 +180,22 @@ def _summary(results: Results) -> Section:
     changes = report_tables.differences(results)
     section.texts = report_tables.opening(results)
     section.words = report_tables.cards(results, changes)
-    section.tables = [report_tables.measures(results, changes)]
+    section.tables = [report_tables.measures(results, changes), *_ranking(results)]
     _add(section, "Differences to the baseline", lambda: figures_effects.differences(changes))
     return section
+
+
+def _ranking(results: Results) -> list[report_tables.Table]:
+    """Arms in order, where the study asks for it."""
+    if not results.about.get("rank"):
+        return []
+    found = rank(results, Rank(**results.about["rank"]))
+    tables = []
+    for group, lines in found.lines():
+        rows = [report_tables.Row([report_tables.Cell(cell) for cell in line]) for line in lines]
+        title = f"{found.title}, {group}" if group else found.title
+        tables.append(report_tables.Table(f"{title}. {NOTE}", list(HEADS), rows))
+    return tables
 
 
 def _part(results: Results, name: str, title: str, figures: tuple[tuple[str, Draw], ...]) -> Section:
@@ -197,12 +217,14 @@ def _certificate(results: Results) -> Section:
 
 def _sensitivity(sweep: Path | None) -> Section:
     section = Section("sensitivity", "Sensitivity")
-    path = None if sweep is None else sweep / "indices.csv"
-    if path is None or not path.is_file():
+    if sweep is None or not (sweep / "indices.csv").is_file():
         section.left_out = [f"What matters most: {MISSING}."]
         return section
-    found = pd.read_csv(path)
+    found = pd.read_csv(sweep / "indices.csv")
     _add(section, "What matters most", lambda: figures_effects.tornado(found))
+    points = sweep / "sweep.csv"
+    if found["path"].nunique() == 1 and points.is_file():
+        _add(section, "Measures against what was varied", lambda: figures_effects.responses(found, pd.read_csv(points)))
     if len(found):
         section.tables = [report_tables.indices(found)]
     return section

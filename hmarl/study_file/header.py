@@ -11,16 +11,16 @@ from pydantic import Field, model_validator
 
 from hmarl.measures import DEFAULT_MEASURES, MEASURES
 from hmarl.study_file.merging import SECTIONS
-from hmarl.study_file.plan import Execution, Sample, Vary, check_paths
+from hmarl.study_file.plan import Execution, Rank, Sample, Vary, check_paths
 from hmarl.study_file.problems import MISSING, Problem, unknown
 from hmarl.study_file.section import Section
 from hmarl.study_file.validation import validate
 
-KEYS = ("study", "title", "seeds", *SECTIONS, "arms", "measure", "vary", "sample", "run")
+KEYS = ("study", "title", "seeds", *SECTIONS, "arms", "measure", "rank", "vary", "sample", "run")
 """Every top-level key of a study file."""
 Seed = Annotated[int, Field(ge=0)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
-HEADER = ("study", "title", "seeds", "measure", "vary", "sample", "run")
+HEADER = ("study", "title", "seeds", "measure", "rank", "vary", "sample", "run")
 """Keys that are the same for all arms."""
 
 
@@ -37,6 +37,8 @@ class Header(Section):
         A number n stands for 0 .. n - 1.
     measure : list of str
         Names from `hmarl.measures.MEASURES`.
+    rank : Rank, optional
+        How arms are ranked at the end; not at all if left out.
     vary : dict, optional
         What `hmarl sweep` varies: dotted path -> range or list of values.
     sample : Sample
@@ -49,6 +51,7 @@ class Header(Section):
     title: str | None = None
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Seed], Field(min_length=1)] = 1
     measure: list[str] = Field(default=list(DEFAULT_MEASURES), min_length=1)
+    rank: Rank | None = None
     vary: Annotated[Vary, Field(min_length=1)] | None = None
     sample: Sample = Sample()
     run: Execution = Execution()

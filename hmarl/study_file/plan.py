@@ -1,4 +1,4 @@
-"""What a study may say about varying values (``vary``, ``sample``) and about where its runs are done (``run``)."""
+"""What a study may say beside its sections: ``vary``, ``sample`` of a sweep, ``run``, and how arms are ranked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from hmarl.measures import BETTER
 from hmarl.study_file.merging import SECTIONS
 from hmarl.study_file.problems import Problem, unknown
 from hmarl.study_file.section import Section, Whole
@@ -85,6 +86,30 @@ class Execution(Section):
     def _consistent(self) -> Self:
         if self.address and self.executor != "ray":
             raise ValueError(f"address {self.address} belongs to executor ray")
+        return self
+
+
+class Rank(Section):
+    """How arms are ranked at the end of a run.
+
+    Parameters
+    ----------
+    by : str
+        Measure of which more, or less, is better; see `hmarl.measures.BETTER`.
+    within : list of str
+        Arms compete with those that have the same of these sections, e.g. ``[wholesale]``; all with all if empty.
+    """
+
+    by: str = "aggregator_profit"
+    within: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.by not in BETTER:
+            raise ValueError(f"by is {self.by!r}; arms can be ranked by {', '.join(BETTER)}")
+        for name in self.within:
+            if name not in SECTIONS:
+                raise ValueError(f"within names {name!r}; sections: {', '.join(SECTIONS)}")
         return self
 
 

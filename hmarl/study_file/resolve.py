@@ -24,10 +24,13 @@ PLAIN: dict[str, type[Section]] = {
     "equilibrium": Equilibrium,
 }
 SHARED = ("calendar", "community")
-"""Sections that are the same for all arms: arms share their days and homes, so differences are paired."""
+"""Sections that are the same for all arms: arms share their days and homes, so differences are paired. Arms may differ
+in what homes have put up: batteries, other devices, and what a source declares as ``plant``."""
 DEFAULTS: dict[str, Any] = {"auction": "da", "forecast": "persistence", "leader": "fixed", "wholesale": "none"}
-ONCE = ("study", "title", "seeds", "arms", "measure", "vary", "sample", "run")
+ONCE = ("study", "title", "seeds", "arms", "measure", "rank", "vary", "sample", "run")
 """Keys that are no sections and stand at the top only."""
+CURVED = ("dc-opf", "merit-order")
+"""Markets with residual supply curves: hours are independent and prices follow what is bid."""
 NO_DEFAULT = ("calendar", "community", "followers")
 
 
@@ -65,10 +68,22 @@ def resolve(document: Raw) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
     first = next(iter(arms))
     for arm, sections in arms.items():
         for name in SHARED:
-            if sections.get(name) is not None and arms[first].get(name) not in (None, sections[name]):
+            own, other = _lasting(sections.get(name)), _lasting(arms[first].get(name))
+            if None not in (own, other) and own != other:
                 reason = "differs between arms, which share their days and homes"
-                problems.append(Problem(f"arms.{arm}.{name}", arm, f"put {name} at the top", reason=reason))
+                allowed = "at the top (arms may differ in batteries, devices and plant)"
+                allowed = f"put {name} {allowed if name == 'community' else 'at the top'}"
+                problems.append(Problem(f"arms.{arm}.{name}", arm, allowed, reason=reason))
     return arms, problems
+
+
+def _lasting(section: Any) -> Any:
+    """What of a section all arms share: of homes who they are and what they need, not what they have put up."""
+    if not isinstance(section, Community):
+        return section
+    plant = getattr(plugins.load("sources", section.source.name), "plant", ())
+    needs = {name: value for name, value in section.source.parameters.items() if name not in plant}
+    return section.source.name, needs
 
 
 def build(section: str, raw: Any) -> tuple[Any, list[Problem]]:
@@ -101,6 +116,9 @@ def build(section: str, raw: Any) -> tuple[Any, list[Problem]]:
     elif section == "wholesale":
         checked, problems = _with_plugin(raw, "name", "markets", Grid, extra=("none",))
         checked = Wholesale(market=checked[0], **dict(checked[1])) if checked else None
+        if checked and checked.market.name == "price-series" and checked.fuel_cost != 1.0:
+            reason = "changes no price of a price series"
+            problems.append(Problem("fuel_cost", checked.fuel_cost, "leave it out", reason=reason))
     else:
         checked, problems = _with_plugin(raw, "name", NAMED[section], None)
         checked = checked[0] if checked else None
@@ -161,13 +179,23 @@ def _arm(base: Raw, overrides: Any, known: set[Any]) -> tuple[dict[str, Any], li
             continue
         sections[name], found = build(name, raw)
         problems += [p for p in found if _key(p) not in known]
-    leader = sections.get("leader")
-    if isinstance(leader, Plugin) and sections.get("wholesale", leader) is None and "wholesale" in sections:
-        bare = not any(p.path.startswith("wholesale") for p in problems)
-        if bare and not getattr(plugins.load("leaders", leader.name), "constant", False):
-            reason = "prices energy at its wholesale cost, and there is no wholesale market"
-            problems.append(Problem("leader", leader.name, "leader fixed, or a wholesale market", reason=reason))
+    if isinstance(sections.get("leader"), Plugin) and not any(p.path.startswith("wholesale") for p in problems):
+        problems += _out_of_reach(sections["leader"], sections.get("wholesale"))
     return sections, problems
+
+
+def _out_of_reach(leader: Plugin, market: Wholesale | None) -> list[Problem]:
+    """What a leader asks of a market that the market cannot give."""
+    problems = []
+    if market is None and not getattr(plugins.load("leaders", leader.name), "constant", False):
+        reason = "prices energy at its wholesale cost, and there is no wholesale market"
+        problems.append(Problem("leader", leader.name, "leader fixed, or a wholesale market", reason=reason))
+    bid = leader.parameters.get("bid")
+    if market is not None and bid == "price-maker" and market.market.name not in CURVED:
+        reason = f"needs residual supply curves, which market {market.market.name} does not have"
+        allowed = f"market {' or '.join(CURVED)}, or bid blocks or price-taker"
+        problems.append(Problem("leader.bid", bid, allowed, reason=reason))
+    return problems
 
 
 def _with_plugin(
@@ -182,7 +210,8 @@ def _with_plugin(
     name = raw.get(key)
     if not isinstance(name, str):
         allowed = f"{kind}: {', '.join([*plugins.names(kind), *extra])}"
-        problems.insert(0, Problem(key, name, allowed, reason=MISSING if name is None else "is no name"))
+        reason = "is no name" if not isinstance(name, Mapping) else f"is no name; its parameters stand beside {key}"
+        problems.insert(0, Problem(key, name, allowed, reason=MISSING if name is None else reason))
         return None, problems
     if name not in plugins.names(kind):
         names = [*plugins.names(kind), *extra]

@@ -64,12 +64,16 @@ class Homes(Section):
         Share of homes with a battery, spread evenly over the order of the source.
     store : Store
         The battery of those homes.
+    hold_out : float 0..1
+        Share of homes kept apart, spread evenly: nobody learns from them, and trained followers are put onto them
+        (measures ``unseen_cost``, ``unseen_peak_kw``).
     vehicle, deferrable, heat, cold : section, optional
         Other devices; nobody has them if left out.
     """
 
     battery: Share = 0.0
     store: Store = Store()
+    hold_out: float = Field(default=0.0, ge=0, lt=1)
     vehicle: Vehicle | None = None
     deferrable: Deferrable | None = None
     heat: Heat | None = None
@@ -83,7 +87,7 @@ class Community(Homes):
     ----------
     source : Plugin
         Of kind ``sources``.
-    battery, store, vehicle, deferrable, heat, cold
+    battery, store, hold_out, vehicle, deferrable, heat, cold
         See `Homes`.
     """
 
@@ -259,6 +263,8 @@ class Grid(Section):
         How the other loads of the case move over the day.
     imbalance : str
         How the aggregator's deviations settle: at the real-time price, or at the worse of it and the day-ahead price.
+    fuel_cost : float > 0
+        Factor on the energy costs of all units of the case.
     """
 
     case: str
@@ -266,6 +272,7 @@ class Grid(Section):
     replication: Whole = 1
     load_shape: Literal["flat", "daily"] = "daily"
     imbalance: Literal["one-price", "two-price"] = "one-price"
+    fuel_cost: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -289,7 +296,7 @@ class Wholesale(Grid):
     ----------
     market : Plugin
         Of kind ``markets``.
-    case, bus, replication, load_shape, imbalance
+    case, bus, replication, load_shape, imbalance, fuel_cost
         See `Grid`.
     """
 
@@ -333,6 +340,7 @@ class Equilibrium(Section):
         Whether the step reckons with the wholesale price following the community's own net load.
     certificate : str
         ``short``: frozen policies, a few deviators. ``full``: deviations settled with learning, every home deviates.
+        ``none``: no gaps, only rest, saving and the books; for studies that compare followers at a fixed tariff.
     trouble : str
         ``alternate``, when the leader's solver fails: ``stop`` the run, or ``keep`` the tariff of the round before.
     """
@@ -351,5 +359,5 @@ class Equilibrium(Section):
     pace: float = Field(default=0.0, ge=0, le=1)
     tariff_range: float = Field(default=0.0, ge=0)
     price_impact: bool = True
-    certificate: Literal["short", "full"] = "short"
+    certificate: Literal["none", "short", "full"] = "short"
     trouble: Literal["stop", "keep"] = "stop"

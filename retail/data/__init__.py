@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -107,6 +107,35 @@ class Profiles:
     def generation(self) -> NDArray[np.float64]:
         """PV and wind together, array [H, N] kWh per step."""
         return self.pv if self.wind is None else self.pv + self.wind
+
+    def only(self, chosen: NDArray[np.bool_]) -> Profiles:
+        """Some of the homes, as if there were no others.
+
+        Parameters
+        ----------
+        chosen : array [N] bool
+            Which.
+
+        Returns
+        -------
+        Profiles
+            Files and notes are those of all.
+        """
+
+        def some(table: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+            return None if table is None else table[:, chosen]
+
+        return replace(
+            self,
+            names=tuple(n for n, kept in zip(self.names, chosen, strict=True) if kept),
+            postcodes=tuple(p for p, kept in zip(self.postcodes, chosen, strict=False) if kept),
+            pv_kwp=self.pv_kwp[chosen],
+            load=self.load[:, chosen],
+            pv=self.pv[:, chosen],
+            wind=some(self.wind),
+            heat=some(self.heat),
+            cold=some(self.cold),
+        )
 
 
 class Source(Protocol):

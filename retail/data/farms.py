@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -42,6 +43,8 @@ class Farms:
 
     Source: Shah, Barrett and Mason (2024), Reinforcement Learning Enabled Peer-to-Peer Energy Trading for Dairy Farms.
     """
+
+    plant: ClassVar[tuple[str, ...]] = ("pv_kwp", "wind_kw")
 
     farms: int = 10
     annual_kwh: float = 26_000.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,8 @@ class Synthetic:
     thermal : bool
         Whether homes have demand for heat and cold (degree hours of a made-up temperature, and hot water).
     """
+
+    plant: ClassVar[tuple[str, ...]] = ("pv", "pv_kwp")
 
     prosumers: int = 20
     pv: float = 0.6

@@ -56,6 +56,7 @@ def test_pairs_share_seed_and_day(runs):
     assert row["mean"] == pytest.approx((own - other).mean())
     assert row["iqm"] == pytest.approx(stats.trim_mean((own - other).ravel(), 0.25))
     assert row["improvement"] == pytest.approx((own < other).mean())
+    assert row["percent"] == pytest.approx(100 * (own.mean() / other.mean() - 1))  # the baseline's cost is positive
     assert row["mean_low"] <= row["mean"] <= row["mean_high"]
 
 

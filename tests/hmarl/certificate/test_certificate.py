@@ -15,6 +15,7 @@ from hmarl.equilibrium.coordinator import Coordinator
 from hmarl.equilibrium.iterate import restore
 from hmarl.evaluation import play
 from hmarl.settlement import settle_days, settle_position
+from hmarl.simulate import simulate
 from hmarl.study import Study
 from hmarl.tables import bill_parts
 from hmarl.world import build
@@ -271,3 +272,12 @@ def test_a_small_buyer_has_no_market_power():
     assert impact["elasticity_ratio"] == pytest.approx(0.0, abs=1e-12)
     assert withholding(world, judged)["best_gain_per_day"] == pytest.approx(0.0, abs=1e-9)
     assert "not computed" in market_power(replace(world, exchange=None), judged, None)["says"]
+
+
+def test_a_run_without_gaps_has_its_other_figures():
+    study = Study.parse(TEXT).change(**{"equilibrium.certificate": "none", "equilibrium.method": "alternate"})
+    result = simulate(study.arm(), 0, None, lambda label, share: None)
+    assert "leader_gap" not in result.certificate
+    assert result.certificate["invariants_hold"]
+    assert np.isnan(result.measures["leader_gap"])
+    assert result.measures["converged"] in (0.0, 100.0)
