@@ -16,7 +16,7 @@ community: {{source: profiles, load: {folder}/load.csv, pv: {folder}/pv.csv, bat
 followers:
   {{name: mappo, episodes: {episodes}, retrain_episodes: 8, batch_days: 4, epochs: 1, minibatches: 1, hidden: [8]}}
 wholesale: {{name: merit-order, case: pjm5, bus: B, replication: 2000}}
-equilibrium: {{rounds: 1}}
+equilibrium: {{rounds: 1, certificate: none}}
 arms:
   rule: {{followers: rule-based, leader: fixed}}
   learned: {{wholesale: none, leader: fixed}}
