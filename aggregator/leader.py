@@ -45,8 +45,8 @@ class Offer:
     tariff : Tariff ([T] or [D_all, T])
         On ticks.
     promised : float or None $/day
-        Profit for one community at exactly this tariff: mean over its scenario days at the followers' own best response,
-        with ties falling against the leader; None if its picture cannot price the tariff.
+        Profit for one community at exactly this tariff: mean over its scenario days at the followers' own best
+        response, with ties falling against the leader; None if its picture cannot price the tariff.
     bound : float or None $/day
         Certified upper bound of the profit of any admissible tariff in the leader's picture.
     gap : float or None

@@ -54,9 +54,10 @@ def model_tables(world: World, learner: Learner, tariff: Tariff) -> tuple[Tables
     Returns
     -------
     dict of DataFrame
-        ``forecasts``, one row per step and home: quantity_kwh (+ = bought), price_per_kwh (empty without a trade) and
-        their forecasts. ``groupings``, one row per method and number of groups: inertia and silhouette of the homes'
-        mean traded quantities (no unit). Empty for learners without a fitted model.
+        ``forecasts``, one row per step and home: group (homes that share a model), quantity_kwh (+ = bought),
+        price_per_kwh (empty without a trade) and their forecasts. ``groupings``, one row per method and number of
+        groups: inertia and silhouette of the homes' mean traded quantities (no unit). Empty for learners without a
+        fitted model.
     dict of float
         RMSE and MAPE of both, see ``hmarl.measures.MEASURES``.
     """
@@ -86,5 +87,6 @@ def _forecasts(world: World, model: WorldModel, days: Trail, size: Tensor) -> pd
     # [T, D, N] -> rows by day, step, home
     rows = {name: values.transpose(0, 1).flatten().float().numpy() for name, values in columns.items()}
     clock = timestamps(world, world.judged.numpy())
-    names = np.array(world.game.community.names)
-    return pd.DataFrame({"timestamp": clock.repeat(len(names)), "prosumer": np.tile(names, len(clock)), **rows})
+    names, groups = np.array(world.game.community.names), model.clusters.numpy()
+    homes = {"prosumer": np.tile(names, len(clock)), "group": np.tile(groups, len(clock))}
+    return pd.DataFrame({"timestamp": clock.repeat(len(names)), **homes, **rows})

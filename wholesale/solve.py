@@ -24,6 +24,7 @@ STATUS = highspy.HighsModelStatus
 LIMITS = (STATUS.kTimeLimit, STATUS.kSolutionLimit, STATUS.kIterationLimit)
 ANSWERS = (STATUS.kOptimal, STATUS.kInfeasible, STATUS.kUnbounded, STATUS.kUnboundedOrInfeasible, *LIMITS)
 DEVEX = 1  # HiGHS' number for it
+PRIMAL = 4
 QP_ITERATIONS = 5  # per row and column: the active-set method can cycle, and would without a limit never return
 
 
@@ -119,6 +120,7 @@ class Program:
         node_limit: int | None = None,
         seconds: float | None = None,
         devex: bool = False,
+        primal: bool = False,
     ) -> Program:
         """Compile a Pyomo model with linear rows and a linear or convex quadratic objective.
 
@@ -135,6 +137,8 @@ class Program:
         devex : bool
             Cheaper choice of rows in the dual simplex method: a third faster where a large program is solved again and
             again with other right-hand sides.
+        primal : bool
+            Primal simplex method: up to 40 % faster where only costs change, which leave the last solution feasible.
 
         Returns
         -------
@@ -154,6 +158,9 @@ class Program:
         program = cls(matrices, mip_gap, node_limit, seconds)
         if devex:
             program._option("simplex_dual_edge_weight_strategy", DEVEX)
+        if primal:
+            program._option("simplex_strategy", PRIMAL)
+            program._option("primal_simplex_bound_perturbation_multiplier", 0.0)
         return program
 
     @property

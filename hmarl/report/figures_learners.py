@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hmarl.measures import column
-from hmarl.report.figures import COLOURS, Lacking, Picture, line_of, need, panel, picture, styled
+from hmarl.report.figures import COLOURS, Lacking, Picture, hours, line_of, need, panel, picture, styled
 from hmarl.results import Results
 
 STEPS = 240
@@ -113,6 +113,37 @@ def forecasts(results: Results) -> Picture:
         "home traded; + = bought."
     )
     return picture(figure, "forecasts", "Forecast and actual trades of a home", caption)
+
+
+@styled
+def group_days(results: Results) -> Picture:
+    """What homes that share a model trade by hour of the day.
+
+    Parameters
+    ----------
+    results : Results
+        Of one study.
+
+    Returns
+    -------
+    Picture
+        kWh a step and home, + = bought; mean over judged days of the first arm that has forecasts.
+    """
+    table = _first(results, "forecasts", "no follower of this study forecasts its trades")
+    need(list(table.columns), ["group", "timestamp", "quantity_kwh"], "forecasts")
+    clock = table["timestamp"].dt
+    table = table.assign(minute=clock.hour * 60 + clock.minute)
+    figure, (axes,) = panel(height=2.6)
+    for place, (group, rows) in enumerate(table.groupby("group")):
+        own, count = rows.groupby("minute")["quantity_kwh"].mean().to_numpy(float), rows["prosumer"].nunique()
+        label = f"group {group}: {count} home{'s' * (count != 1)}"
+        axes.plot(np.arange(len(own)) + 0.5, own, label=label, **line_of(place))
+    hours(axes, table["minute"].nunique())
+    axes.axhline(0, color="black", lw=0.8)
+    axes.set(ylabel="traded, kWh a step and home")
+    axes.legend()
+    caption = f"Arm {table['arm'].iloc[0]}, seed {table['seed'].iloc[0]}, mean of judged days; + = bought from peers."
+    return picture(figure, "group-days", "What groups of homes trade", caption)
 
 
 def _first(results: Results, name: str, lacking: str) -> pd.DataFrame:

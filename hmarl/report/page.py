@@ -53,6 +53,7 @@ PARTS: tuple[tuple[str, str, tuple[tuple[str, Draw], ...]], ...] = (
             ("Net load of the clusters of homes", figures_time.clusters),
             ("How long the followers learned", figures_learners.training_times),
             ("How many groups of homes", figures_learners.groupings),
+            ("What groups of homes trade", figures_learners.group_days),
             ("Forecast and actual trades of a home", figures_learners.forecasts),
         ),
     ),

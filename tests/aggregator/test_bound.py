@@ -45,7 +45,7 @@ def check_chain(draw, flexible, seed, prosumers, mip_gap):
     bound = decoupled_bound(followers, prices, **given)
     assert bound.certified
     assert bound.best_profit <= bound.value + 1e-6
-    model = SingleLevelModel(followers, prices, **given, mip_gap=mip_gap, node_limit=100)
+    model = SingleLevelModel(followers, prices, **given, mip_gap=mip_gap, node_limit=10)
     assert model.binaries <= count_binaries(followers) + (0 if prices.menu is None else len(prices.menu))
     exact = model.solve(start=prices.clip(bound.best_price))
     assert exact.audit == ()
@@ -73,12 +73,12 @@ def test_the_chain_of_bounds(draw, flexible, seed):
 
 @pytest.mark.slow
 def test_the_chain_on_two_hundred_instances_of_four_homes(draw, flexible):
-    binding = sum(check_chain(draw, flexible, seed, 4, 2e-2) for seed in range(200))
+    binding = sum(check_chain(draw, flexible, seed, 4, 3e-2) for seed in range(200))
     assert binding >= 40
 
 
 def check_fixed_prices(draw, flexible, seed, prosumers, count):
-    """The exact model at a fixed price has the followers' own answer: never infeasible, net load and profit the same."""
+    """The exact model at a fixed price has the followers' own answer: never infeasible, same net load and profit."""
     rng, followers, prices, given = instance(draw, flexible, seed, prosumers)
     model = SingleLevelModel(followers, prices, **given, mip_gap=1e-6)
     rho = followers.portfolio.wear_quadratic[0]

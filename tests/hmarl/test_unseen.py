@@ -137,6 +137,7 @@ def test_errors_of_the_world_model_are_those_of_its_table(made):
     folder = made / "small" / "modelled" / "0"
     table, measures = pd.read_parquet(folder / "forecasts.parquet"), storage.measured(folder)
     assert len(table) == 4 * 24 * 6
+    assert table.groupby("prosumer")["group"].nunique().eq(1).all()
     wrong = table["quantity_forecast_kwh"] - table["quantity_kwh"]
     assert measures["quantity_rmse"] == pytest.approx(np.sqrt((wrong**2).mean()), rel=1e-4)
     traded = table[table["price_per_kwh"].notna()]
@@ -176,7 +177,7 @@ def test_choices_of_groups_are_those_that_grouping_makes(study):
 
 def test_the_report_shows_times_groups_and_forecasts(made):
     page = report(load(made / "small"))
-    assert {"training-time", "groupings", "forecasts"} <= {picture.name for picture in page.pictures}
+    assert {"training-time", "groupings", "group-days", "forecasts"} <= {picture.name for picture in page.pictures}
 
 
 def test_measures_are_drawn_against_what_was_varied():

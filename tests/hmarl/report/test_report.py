@@ -91,6 +91,7 @@ def test_every_figure_is_there_and_nothing_comes_from_outside(made):
         "How the followers learned: no follower of this study learns, or nothing was logged",
         "How long the followers learned: no follower of this study learns, or training was not timed",
         "How many groups of homes: no follower of this study groups homes by what they trade",
+        "What groups of homes trade: no follower of this study forecasts its trades",
         "Forecast and actual trades of a home: no follower of this study forecasts its trades",
         "What matters most: this report has no sweep; `hmarl sweep` fills it",
     ]
@@ -156,7 +157,7 @@ def test_what_a_run_does_not_have_is_left_out_with_a_line(copy):
     made = report(load(copy))
     lost = {"gains", "bill", "payments", "welfare", "energy", "clusters", "network"}
     assert {picture.name for picture in made.pictures} == FIGURES - lost
-    assert len(re.findall("Left out:", made.html)) == 5 + len(lost)
+    assert len(re.findall("Left out:", made.html)) == 6 + len(lost)
     assert "The network and its prices: table lines of these runs has no limit_mw." in made.html
 
 
