@@ -5,10 +5,12 @@ Small cases only: with hourly prices HiGHS handles a few stores and days. The mo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import pyomo.environ as pyo
+from numpy.typing import NDArray
 
 from aggregator.conditions import TANGENTS, Conditions, Store, has_stores
 from aggregator.portfolio import BestResponse, PortfolioError
@@ -18,6 +20,7 @@ from aggregator.store_table import GIVEN, day_stores
 from wholesale.solve import Program, SolverError
 
 AUDIT = 1e-3
+UNCLEAR = 1e-3  # kWh, a distance up to which rounding may have decided
 ACTIVE = 1e-6  # kWh, a distance from a bound below which a schedule sits on it
 
 
@@ -123,7 +126,7 @@ class SingleLevelModel:
         self._program.change_bounds(self._col["price"], low, high)
         point = None if start is None else self._start(np.asarray(start, dtype=np.float64))
         if fixed is not None:
-            point = self._point(np.asarray(fixed, dtype=np.float64))
+            point, _ = self._point(np.asarray(fixed, dtype=np.float64))
         solution = self._program.solve(point)
         x = solution.x
         return SingleLevel(
@@ -164,24 +167,30 @@ class SingleLevelModel:
         """A feasible point of all columns at a price or next to it.
 
         The followers' primal-dual optimum at the price says which binaries are on. With these the model is a linear
-        program, whose optimum is the best price for which that pattern stays optimal; where rounding has made the
-        pattern impossible, the optimum itself is the start, and HiGHS judges it.
+        program, whose optimum is the best price for which that pattern stays optimal. Where rounding has made the
+        pattern impossible, the few binaries it could have touched are searched for.
         """
-        point = self._point(price)
+        point, unclear = self._point(price)
+        binaries = np.concatenate([self._col[name].ravel() for name in self._binary])
+        whole = np.round(point[binaries])
         exact = self._program.relaxed()
-        exact.change_bounds(self._col["price"], self._prices.low, self._prices.high)
-        for name in self._binary:
-            columns = self._col[name]
-            whole = np.round(point[columns])
-            exact.change_bounds(columns, whole, whole)
-        try:
+        exact.change_bounds(binaries, whole, whole)
+        with suppress(SolverError):
             return exact.solve().x
+        low, high = (bound[binaries] for bound in self._program.bounds)
+        free = unclear[binaries]
+        self._program.change_bounds(binaries, np.where(free, low, whole), np.where(free, high, whole))
+        try:
+            return self._program.solve().x
         except SolverError:
-            return point
+            return point  # HiGHS judges it
+        finally:
+            self._program.change_bounds(binaries, low, high)
 
-    def _point(self, price: Array) -> Array:
-        """The followers' primal-dual optimum at a price, written into the columns."""
+    def _point(self, price: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """The followers' primal-dual optimum at a price, written into the columns, and which columns are unclear."""
         x, col = np.zeros(self._program.shape[1]), self._col
+        unclear = np.zeros(len(x), bool)
         x[col["price"]] = price
         if self._prices.menu is not None:
             x[col["chosen"]] = (
@@ -196,36 +205,52 @@ class SingleLevelModel:
             x[col["imports"][k]], x[col["exports"][k]] = day.imports[0], day.exports[0]
             x[col["value"][k]] = np.clip(day.energy_value[0], self._sell, price)
             x[col["is_import"][k]], x[col["is_export"][k]] = net > ACTIVE, net < -ACTIVE
+            unclear[col["is_import"][k]] = unclear[col["is_export"][k]] = np.abs(net) < UNCLEAR
             contents = [
                 *zip(day.store, day.store_value, strict=True),
                 *zip(day.content, day.content_value, strict=True),
             ]
             ways = [np.stack(pair) for pair in zip(day.gain, day.loss, strict=True)] + list(day.flows)
             for j, content, flows in zip(self._kkt.behind[k], contents, ways, strict=True):
-                self._store_point(x, self._kkt.stores[j], j, x[col["value"][k]], content, flows)
-        return x
+                self._store_point((x, unclear), self._kkt.stores[j], j, x[col["value"][k]], content, flows)
+        return x, unclear
 
     def _store_point(
-        self, x: Array, store: Store, j: int, value: Array, content: tuple[Array, Array], flows: Array
+        self,
+        into: tuple[Array, NDArray[np.bool_]],
+        store: Store,
+        j: int,
+        value: Array,
+        content: tuple[Array, Array],
+        flows: Array,
     ) -> None:
-        one, (level, worth) = store.one, content
+        x, one, (level, worth) = into[0], store.one, content
         mu = np.clip(worth, store.box.mu_low, store.box.mu_high)
         x[self._col["mu"][j]] = mu
         later = np.append(one.keep * mu[1:], -one.end_cost[-1])
-        self._box_point(x, "store", j, (level, one.low, one.high), np.where(one.free, mu - later, 0.0))
+        self._box_point(into, "store", j, (level, one.low, one.high), np.where(one.free, mu - later, 0.0))
         for p, f in enumerate(store.flows):
             flow, most = flows[one.port[p]], one.limit[p]
             margin = one.cost[p] + one.curve[p] * flow + one.draw[p] * value - one.sign[p] * mu
-            self._box_point(x, "flow", f, (flow, 0.0 * most, most), np.where(one.open[p], margin, 0.0))
+            self._box_point(into, "flow", f, (flow, 0.0 * most, most), np.where(one.open[p], margin, 0.0))
             points = (np.arange(TANGENTS) + 0.5)[:, None] / TANGENTS * most
             x[self._col["square"][f]] = np.maximum((2 * points * flow - points**2).max(axis=0), 0.0)
 
-    def _box_point(self, x: Array, name: str, i: int, box: tuple[Array, Array, Array], margin: Array) -> None:
-        at, low, high = box
+    def _box_point(
+        self,
+        into: tuple[Array, NDArray[np.bool_]],
+        name: str,
+        i: int,
+        box: tuple[Array, Array, Array],
+        margin: Array,
+    ) -> None:
+        (x, unclear), (at, low, high) = into, box
         wide = high - low > (GIVEN if name == "store" else 0.0)
         on, full = wide & (at > low + ACTIVE), wide & (at > high - ACTIVE)
         x[self._col[name][i]] = at
         x[self._col[f"{name}_on"][i]], x[self._col[f"{name}_full"][i]] = on, full
+        unclear[self._col[f"{name}_on"][i]] = wide & (at < low + UNCLEAR)
+        unclear[self._col[f"{name}_full"][i]] = wide & (at > high - UNCLEAR)
         x[self._col[f"{name}_r"][i]] = np.where(on, 0.0, np.maximum(margin, 0.0))
         x[self._col[f"{name}_gamma"][i]] = np.where(full, np.maximum(-margin, 0.0), 0.0)
 

@@ -15,6 +15,8 @@ import numpy as np
 import pyomo.environ as pyo
 from pyomo.core.expr import LinearExpression
 
+from aggregator.concave import maximise
+from aggregator.local_response import LEAST, step_limits
 from aggregator.portfolio import BestResponse, PortfolioError
 from aggregator.price_set import PriceSet
 from aggregator.promise import profit_by_day
@@ -163,22 +165,16 @@ class _Master:
     """The cutting-plane model of v over admissible prices: its maximum, and the nearest price above a level.
 
     Coefficients of a compiled program cannot change, so each cut compiles the small Pyomo model afresh (a few
-    milliseconds); both questions of one iteration are asked of the same compiled program by index.
+    milliseconds).
     """
 
     def __init__(self, prices: PriceSet) -> None:
         self._prices = prices
         self._cuts: list[tuple[float, Array]] = []
-        self._program: Program
-        self._where: dict[str, Any] = {}
 
     def add(self, constant: float, slope: Array) -> None:
         """Add v(p) <= constant + slope @ p."""
         self._cuts.append((constant, slope))
-        model = self._model()
-        self._program = Program.compile(model)
-        self._where = {name: self._program.columns(getattr(model, name)) for name in ("price", "cost", "distance")}
-        self._where |= {name: self._program.rows(getattr(model, name)) for name in ("over", "under")}
 
     def _model(self) -> Any:
         prices, steps = self._prices, len(self._prices.low)
@@ -186,7 +182,6 @@ class _Master:
         m.T, m.K = pyo.RangeSet(0, steps - 1), pyo.RangeSet(0, len(self._cuts) - 1)
         m.price = pyo.Var(m.T, bounds=lambda _, t: (float(prices.low[t]), float(prices.high[t])))
         m.cost = pyo.Var()
-        m.distance = pyo.Var(m.T, domain=pyo.NonNegativeReals)
         variables = [*m.price.values(), m.cost]
 
         def cut(_: Any, k: int) -> Any:
@@ -194,31 +189,31 @@ class _Master:
             return LinearExpression(constant=0.0, linear_coefs=[*(-slope), 1.0], linear_vars=variables) <= constant
 
         m.cut = pyo.Constraint(m.K, rule=cut)
-        # |price - centre| <= distance; the centre sits in the row limits
-        m.over = pyo.Constraint(m.T, rule=lambda _, t: m.price[t] - m.distance[t] <= 0.0)
-        m.under = pyo.Constraint(m.T, rule=lambda _, t: m.price[t] + m.distance[t] >= 0.0)
         limit_prices(m, prices)
         m.goal = pyo.Objective(expr=-m.cost)
         return m
 
     def maximise(self) -> float:
         """Largest value of the model: an upper bound of v on the admissible prices."""
-        free = np.full(len(self._where["over"]), np.inf)
-        self._program.change_rows(self._where["over"], -free, free)
-        self._program.change_rows(self._where["under"], -free, free)
-        return -self._program.solve().objective
+        return -Program.compile(self._model()).solve().objective
 
     def nearest(self, centre: Array, level: float) -> Array:
-        """The price nearest to a centre (sum of distances) at which the model reaches a level."""
-        program, where = self._program, self._where
-        free = np.full(len(centre), np.inf)
-        program.change_rows(where["over"], -free, centre)
-        program.change_rows(where["under"], centre, free)
-        program.change_cost(where["cost"], np.zeros(1))
-        program.change_bounds(where["cost"], np.full(1, level), np.full(1, np.inf))
-        program.change_cost(where["distance"], np.ones(len(centre)))
-        price = program.solve().x[where["price"]]
-        return np.clip(price, self._prices.low, self._prices.high)
+        """The price with the smallest squared distance to a centre at which the model reaches a level."""
+        prices = self._prices
+        low, high = np.minimum(prices.low - centre, 0.0), np.maximum(prices.high - centre, 0.0)
+        constants = np.array([constant for constant, _ in self._cuts])
+        slopes = np.stack([slope for _, slope in self._cuts])
+        rows, limit = step_limits(prices, centre, low, high, 1.0)
+        size = np.maximum(np.abs(slopes).max(axis=1, initial=0.0), 1e-9)
+        rows = np.concatenate([rows, -slopes / size[:, None]])
+        limit = np.concatenate([limit, (constants + slopes @ centre - level) / size])
+        tied = prices.basis
+        still = high - low <= LEAST
+        free = tied[:, ~((still @ tied) > 0.0)]
+        if not free.shape[1]:
+            return centre
+        step = free @ maximise(np.zeros(free.shape[1]), -free.T @ free, rows @ free, limit)
+        return np.clip(centre + step, prices.low, prices.high)
 
 
 def limit_prices(model: Any, prices: PriceSet) -> None:

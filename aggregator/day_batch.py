@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from aggregator.blocks import Block
 from aggregator.day_program import Day
-from aggregator.interior import Block, NotConverged, Task, minimise
+from aggregator.interior import NotConverged, Task, minimise
 from aggregator.pools import Pool
 from aggregator.prosumers import Array
 from aggregator.store_table import store_table
@@ -25,12 +26,13 @@ class DayBatch:
 
     def __init__(self, pools: Sequence[Pool]) -> None:
         self._pools, one = pools, pools[0]
-        self._days, meters, steps = one.fixed_kwh.shape
+        self._days, meters, _ = one.fixed_kwh.shape
         self._table = table = store_table(pools)
         behind = np.zeros((meters, len(table.meter_of)))
         behind[table.meter_of, np.arange(len(table.meter_of))] = 1.0
         self._fixed = np.concatenate([pool.fixed_kwh for pool in pools])
-        self._block = Block(behind, table.meter, table.sign, table.keep, meters > 1, one.peak is not None, steps)
+        meter = np.ascontiguousarray(np.moveaxis(table.meter, 0, -1))
+        self._block = Block(behind, meter, table.sign, table.keep, meters > 1, one.peak is not None)
         flow = table.limit * table.meter
         self._most_in = behind @ np.maximum(flow, 0.0).sum(axis=2)
         self._most_out = behind @ np.maximum(-flow, 0.0).sum(axis=2)
@@ -65,9 +67,14 @@ class DayBatch:
             if rescue is None:
                 raise
             x, (energy, stored, _), lost = stopped.x, stopped.multipliers, stopped.lost.tolist()
-        _, _, ports, store, other = block.split(x)
+        split = block.split(x)
+        ports, store = (np.moveaxis(part, -1, 0) for part in split[2:4])
+        other, energy, stored = (
+            [np.moveaxis(a, -1, 0) for a in split[4]],
+            *(np.moveaxis(a, -1, 0) for a in (energy, stored)),
+        )
         # the box keeps every column a hair inside; the grid side is set to balance exactly, in one direction only
-        net = fixed + block.behind @ (ports * block.meter).sum(axis=2)
+        net = fixed + block.behind @ (ports * self._table.meter).sum(axis=2)
         bought = np.zeros_like(net)
         if block.exchange:
             bought = other[0]
@@ -86,7 +93,7 @@ class DayBatch:
     def _task(self, fixed: Array, buy: Array, sell: Array) -> Task:
         table, block, one = self._table, self._block, self._pools[0]
         none, stores = np.zeros(fixed.shape), np.zeros(table.low.shape)
-        every = np.zeros((*table.limit.shape[:3], block.steps))
+        every = np.zeros((*table.limit.shape[:3], fixed.shape[2]))
         most_in = np.maximum(fixed + self._most_in, 0.0) + 1.0  # + 1: never binding, keeps an interior when buy = sell
         most_out = np.maximum(self._most_out - fixed, 0.0) + 1.0
         cap = most_in if one.peak is None else np.full(fixed.shape, one.peak.cap)
@@ -106,5 +113,11 @@ class DayBatch:
             curve.append(none)
         storage = -table.drain
         storage[:, :, 0] += table.keep[:, 0] * table.start
-        join = block.join
-        return Task(block, join(*cost), join(*curve), join(*lower), join(*upper), fixed, storage)
+        columns = (_columns(parts) for parts in (cost, curve, lower, upper))
+        return Task(block, *columns, *(np.ascontiguousarray(np.moveaxis(a, 0, -1)) for a in (fixed, storage)))
+
+
+def _columns(parts: list[Array]) -> Array:
+    """Parts [B, ..., T] as one array of columns [n, T, B]."""
+    whole = np.concatenate([part.reshape(len(part), -1, part.shape[-1]) for part in parts], axis=1)
+    return np.ascontiguousarray(np.moveaxis(whole, 0, -1))

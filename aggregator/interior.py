@@ -2,8 +2,8 @@
 
 HiGHS' quadratic solver was measured here first: 4 ms a day for two stores, 43 ms for eight, and no end at all for
 rho = 0.001 (it has no limit that would stop it). The structure is worth more than a general solver: with diagonal
-curvature the Newton step reduces to one tridiagonal T x T system per store and one dense T x T system per meter, and
-all days are solved in the same numpy calls.
+curvature the Newton step reduces to small banded or dense systems (``aggregator.normal``), and many days are solved in
+the same numpy calls, as many as stay in the cache.
 
 References
 ----------
@@ -12,24 +12,25 @@ S. Mehrotra, "On the implementation of a primal-dual interior point method", SIA
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aggregator.blocks import Block, Rows
+from aggregator.normal import factorised
 from aggregator.prosumers import Array
 
 TOLERANCE = 1e-10
 ACCEPTED = 1e-8  # near-ties (a fee of 1e-9, say) stop the last digits
 PROXIMAL = 1e-8
-REFINE = 1
 ITERATIONS = 150
 STEP_BACK = 0.9995
 CAREFUL = 20  # iterations after which steps are careful; nearly all problems end before
 CENTRED = 0.2
 STEP_BACK_CAREFUL = 0.9
-Rows = tuple[Array, Array, Array]
+TINY = 1e-300
+CACHED = 16_000  # numbers in an array that stays in the cache with its fellows
 
 
 class NotConverged(RuntimeError):
@@ -49,189 +50,16 @@ class NotConverged(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Block:
-    """Structure of the rows: which store sits behind which meter, and what its ports do.
-
-    A port is a way into a store (sign + 1) or out of it (- 1) with its own draw at the meter: a battery has two, a heat
-    store one for each machine that fills it. Rows are ``balance`` [M, T] (imports + above - exports + bought - sold -
-    draw of all ports = fixed), ``storage`` [G, T] (store - keep * store before - signed ports = 0 or start) and, with
-    exchange, ``internal`` [T] (sum of bought - sold = 0). Columns lie in one vector: imports, exports [M, T], ports
-    [G * P, T], store [G, T], with exchange bought, sold [M, T], and with a peak above [M, T].
-
-    Attributes
-    ----------
-    behind : array [M, G]
-        1 where store g sits behind meter m.
-    meter : array [B, G, P, T] or broadcastable
-        Energy drawn at the meter per kWh through the port, + = drawn.
-    sign : array [G, P]
-        Of the ports; ports that a store does not have are shut by their bounds.
-    keep : array [G, 1]
-        Share of the content that is still there after a step.
-    exchange, peak : bool
-        Whether the meters trade; whether imports above a cap have their own price.
-    steps : int
-        T.
-    """
-
-    behind: Array
-    meter: Array
-    sign: Array
-    keep: Array
-    exchange: bool
-    peak: bool
-    steps: int
-
-    @property
-    def lonely(self) -> bool:
-        """Whether every meter has one store of its own and none trades."""
-        return not self.exchange and not self.peak and np.array_equal(self.behind, np.eye(len(self.behind)))
-
-    def split(self, x: Array) -> tuple[Array, Array, Array, Array, list[Array]]:
-        """Cut columns [B, n] into imports, exports [B, M, T], ports [B, G, P, T], store [B, G, T] and the others."""
-        meters, groups = self.behind.shape
-        count = self.sign.shape[1]
-        sizes = [meters, meters, groups * count, groups] + [meters, meters] * self.exchange + [meters] * self.peak
-        parts = np.split(x, np.cumsum(sizes)[:-1] * self.steps, axis=1)
-        imports, exports, ports, store, *other = (
-            part.reshape(len(x), size, self.steps) for part, size in zip(parts, sizes, strict=True)
-        )
-        return imports, exports, ports.reshape(len(x), groups, count, self.steps), store, other
-
-    def join(self, *parts: Array) -> Array:
-        """Inverse of ``split``, the others one by one."""
-        return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
-
-    def rows(self, x: Array) -> tuple[Array, Array, Array]:
-        """A x as balance [B, M, T], storage [B, G, T], internal [B, T]."""
-        imports, exports, ports, store, other = self.split(x)
-        balance = imports - exports - self.behind @ (ports * self.meter).sum(axis=2)
-        before = np.concatenate([np.zeros_like(store[:, :, :1]), store[:, :, :-1]], axis=2)
-        storage = store - self.keep * before - (ports * self.sign[:, :, None]).sum(axis=2)
-        internal = np.zeros((len(x), self.steps))
-        if self.exchange:
-            balance = balance + other[0] - other[1]
-            internal = (other[0] - other[1]).sum(axis=1)
-        if self.peak:
-            balance = balance + other[-1]
-        return balance, storage, internal
-
-    def columns(self, energy: Array, stored: Array, inside: Array) -> Array:
-        """A' y for row multipliers energy [B, M, T], stored [B, G, T], inside [B, T]."""
-        behind = (self.behind.T @ energy)[:, :, None]
-        ahead = np.concatenate([stored[:, :, 1:], np.zeros_like(stored[:, :, :1])], axis=2)
-        ports = -behind * self.meter - self.sign[:, :, None] * stored[:, :, None]
-        parts = [energy, -energy, ports, stored - self.keep * ahead]
-        if self.exchange:
-            parts += [energy + inside[:, None], -energy - inside[:, None]]
-        return self.join(*parts, *[energy] * self.peak)
-
-    def take(self, which: NDArray[np.intp]) -> Block:
-        """The structure of some members of the batch."""
-        return replace(self, meter=self.meter[which] if len(self.meter) > 1 else self.meter)
-
-
-class _Normal:
-    """A Theta A' factorised: stores are eliminated first, then meters, then the exchange."""
-
-    def __init__(self, block: Block, theta: Array) -> None:
-        self._block = block
-        imports, exports, ports, store, other = block.split(theta)
-        meters, groups = block.behind.shape
-        diagonal = np.arange(block.steps)
-        middle = np.zeros((len(theta), groups, block.steps, block.steps))
-        own = ports.sum(axis=2) + store
-        own[:, :, 1:] += block.keep**2 * store[:, :, :-1]
-        middle[:, :, diagonal, diagonal] = own * (1.0 + 1e-14) + 1e-300
-        beside = -block.keep * store[:, :, :-1]
-        middle[:, :, diagonal[1:], diagonal[:-1]] = middle[:, :, diagonal[:-1], diagonal[1:]] = beside
-        self._stored = np.linalg.inv(middle)
-        self._link = (ports * block.meter * block.sign[:, :, None]).sum(axis=2)
-        pull = self._link[..., :, None] * self._stored * self._link[..., None, :]
-        outer = np.zeros((len(theta), meters, block.steps, block.steps))
-        flow = imports + exports + block.behind @ (ports * block.meter**2).sum(axis=2)
-        if block.exchange:
-            self._inside = other[0] + other[1]
-            flow = flow + self._inside
-        if block.peak:
-            flow = flow + other[-1]
-        outer[:, :, diagonal, diagonal] = flow
-        outer -= np.einsum("mg,bgst->bmst", block.behind, pull)
-        self._energy = np.linalg.inv(outer)
-        if block.exchange:
-            last = -np.einsum("bms,bmst,bmt->bst", self._inside, self._energy, self._inside)
-            last[:, diagonal, diagonal] += self._inside.sum(axis=1)
-            self._internal = np.linalg.inv(last)
-
-    def solve(self, balance: Array, storage: Array, internal: Array) -> tuple[Array, Array, Array]:
-        """Multipliers y with A Theta A' y = (balance, storage, internal)."""
-        block = self._block
-        inner = (self._stored @ storage[..., None])[..., 0]
-        outer = balance - block.behind @ (self._link * inner)
-        inside = np.zeros_like(internal)
-        if block.exchange:
-            free = (self._energy @ outer[..., None])[..., 0]
-            inside = (self._internal @ (internal - (self._inside * free).sum(axis=1))[..., None])[..., 0]
-            outer = outer - self._inside * inside[:, None]
-        energy = (self._energy @ outer[..., None])[..., 0]
-        stored = (self._stored @ (storage - self._link * (block.behind.T @ energy))[..., None])[..., 0]
-        return energy, stored, inside
-
-
-class _Lonely:
-    """The same for one store behind each meter and no exchange: meters are eliminated first, tridiagonal systems stay.
-
-    Pivots are kept as sums of positive terms (r = pivot - store), so that nothing cancels near the bounds.
-    """
-
-    def __init__(self, block: Block, theta: Array) -> None:
-        imports, exports, ports, store, _ = block.split(theta)
-        imports, exports, store = (np.moveaxis(part, 2, 0).copy() for part in (imports, exports, store))
-        ports, meter = (np.moveaxis(part, 3, 0).copy() for part in (ports, block.meter))
-        sign, grid = block.sign, imports + exports
-        self._flow = grid + (ports * meter**2).sum(axis=-1) + 1e-300
-        self._link = (ports * meter * sign).sum(axis=-1)
-        # sum of theta times flow less link squared, as a sum of squares over pairs of ports
-        own = ports.sum(axis=-1) * grid
-        for p, q in combinations(range(sign.shape[1]), 2):
-            turn = meter[..., p] * sign[:, q] - meter[..., q] * sign[:, p]
-            own += ports[..., p] * ports[..., q] * turn**2
-        own /= self._flow
-        self._keep = block.keep[:, 0]
-        self._share = np.empty_like(store)
-        self._pivot = np.empty_like(store)
-        rest = own[0]
-        for t in range(block.steps):
-            if t:
-                rest = own[t] + self._keep**2 * store[t - 1] * rest / self._pivot[t - 1]
-            self._pivot[t] = rest + store[t] + 1e-300
-            self._share[t] = self._keep * store[t] / self._pivot[t]
-
-    def solve(self, balance: Array, storage: Array, internal: Array) -> tuple[Array, Array, Array]:
-        """Multipliers y with A Theta A' y = (balance, storage, internal)."""
-        outer = np.moveaxis(balance, 2, 0) / self._flow
-        stored = np.moveaxis(storage, 2, 0) - self._link * outer
-        steps = len(stored)
-        for t in range(1, steps):
-            stored[t] += self._share[t - 1] * stored[t - 1]
-        stored /= self._pivot
-        for t in range(steps - 2, -1, -1):
-            stored[t] += self._share[t] * stored[t + 1]
-        energy = outer - self._link * stored / self._flow
-        return np.moveaxis(energy, 0, 2), np.moveaxis(stored, 0, 2), np.zeros_like(internal)
-
-
-@dataclass(frozen=True)
 class Task:
     """A batch of B problems: min cost'x + curvature/2 x^2 subject to the rows of ``block`` and lower <= x <= upper.
 
     Attributes
     ----------
     block : Block
-    cost, curvature, lower, upper : array [B, n]
+    cost, curvature, lower, upper : array [n, T, B]
         All bounds finite; equal bounds fix a column.
-    balance : array [B, M, T] kWh
-    storage : array [B, G, T] kWh
+    balance : array [M, T, B] kWh
+    storage : array [G, T, B] kWh
         Right-hand sides.
     """
 
@@ -243,8 +71,41 @@ class Task:
     balance: Array
     storage: Array
 
+    def take(self, which: NDArray[np.intp] | slice) -> Task:
+        """Some members of the batch."""
+        fields = (self.cost, self.curvature, self.lower, self.upper, self.balance, self.storage)
+        return Task(self.block.take(which), *(np.ascontiguousarray(a[..., which]) for a in fields))
 
-def minimise(task: Task) -> tuple[Array, tuple[Array, Array, Array]]:
+
+@dataclass
+class _Point:
+    """Where the method stands: x, its distances to the bounds and their multipliers, and the multipliers of the rows.
+
+    Distances are kept on their own: the difference x - bound would lose its last digits. Fixed columns have distances
+    and multipliers of 1, which never move.
+    """
+
+    x: Array
+    below: Array
+    above: Array
+    low: Array
+    high: Array
+    rows: list[Array]
+
+    @classmethod
+    def of(cls, task: Task, free: Array) -> _Point:
+        x = 0.5 * (task.lower + task.upper)
+        first = 0.1 * (1.0 + np.abs(task.cost).max(axis=(0, 1))) * free + (1.0 - free)
+        rows = [np.zeros_like(task.balance), np.zeros_like(task.storage), np.zeros(task.balance.shape[1:])]
+        half = 0.5 * (task.upper - task.lower) + (1.0 - free)
+        return cls(x, half, half.copy(), first, first.copy(), rows)
+
+    def take(self, which: NDArray[np.intp]) -> _Point:
+        x, below, above, low, high = (a[..., which] for a in (self.x, self.below, self.above, self.low, self.high))
+        return _Point(x, below, above, low, high, [a[..., which] for a in self.rows])
+
+
+def minimise(task: Task) -> tuple[Array, Rows]:
     """Solve a batch to residuals of 1e-10, at worst 1e-8.
 
     Parameters
@@ -254,111 +115,206 @@ def minimise(task: Task) -> tuple[Array, tuple[Array, Array, Array]]:
 
     Returns
     -------
-    x : array [B, n]
+    x : array [n, T, B]
     multipliers : tuple of array
-        Of balance [B, M, T], storage [B, G, T] and internal [B, T].
+        Of balance [M, T, B], storage [G, T, B] and internal [T, B].
 
     Raises
     ------
     NotConverged
         If a member of the batch stays above tolerance.
     """
-    free = task.upper > task.lower
-    x = np.where(free, 0.5 * (task.lower + task.upper), task.lower)
-    y = (np.zeros_like(task.balance), np.zeros_like(task.storage), np.zeros(task.balance.shape[::2]))
-    scale = 1.0 + np.abs(task.cost).max(axis=1, keepdims=True)
-    # distances to the bounds are kept on their own: the difference x - bound would lose its last digits
-    points = [x, np.where(free, x - task.lower, 1.0), np.where(free, task.upper - x, 1.0)]
-    points += [np.where(free, 0.1 * scale, 0.0), np.where(free, 0.1 * scale, 0.0)]
-    todo = np.arange(len(x))
-    for k in range(ITERATIONS):
-        part = _take(task, todo)
-        energy, stored, inside = (a[todo] for a in y)
-        now = [a[todo] for a in points]
-        new, moved, worst = _step(part, free[todo], now, (energy, stored, inside), careful=k >= CAREFUL)
-        going = worst > TOLERANCE
-        if not going.any():
-            return x, y
-        todo = todo[going]
-        for old, fresh in zip((*points, *y), (*new, *moved), strict=True):
-            old[todo] = fresh[going]
-    if worst.max() <= ACCEPTED:
-        return x, y
-    lost = todo[worst > ACCEPTED]
-    x[lost] = 0.5 * (task.lower + task.upper)[lost]
+    columns, steps, batch = task.cost.shape
+    x, rows = np.empty_like(task.cost), (
+        np.empty_like(task.balance), np.empty_like(task.storage), np.empty((steps, batch)),
+    )  # fmt: skip
+    worst = np.zeros(batch)
+    chunk = max(1, CACHED // (columns * steps))
+    for begin in range(0, batch, chunk):
+        part = slice(begin, min(begin + chunk, batch))
+        x[..., part], found, worst[part] = _chunk(task.take(part))
+        for old, new in zip(rows, found, strict=True):
+            old[..., part] = new
+    lost = np.flatnonzero(worst > ACCEPTED)
+    if not len(lost):
+        return x, rows
+    x[..., lost] = 0.5 * (task.lower + task.upper)[..., lost]
     raise NotConverged(
-        f"{len(lost)} of {len(x)} follower problems stopped at a residual of {worst.max():.1e} after {ITERATIONS} "
+        f"{len(lost)} of {batch} follower problems stopped at a residual of {worst.max():.1e} after {ITERATIONS} "
         f"iterations (allowed {ACCEPTED:.0e}); check the scales of prices ($/kWh) and energies (kWh).",
         lost,
         x,
-        y,
+        rows,
     )
 
 
-def _take(task: Task, which: NDArray[np.intp]) -> Task:
-    fields = (task.cost, task.curvature, task.lower, task.upper, task.balance, task.storage)
-    return Task(task.block.take(which), *(a[which] for a in fields))
+def _chunk(task: Task) -> tuple[Array, list[Array], Array]:
+    """Solve some members: x, multipliers of the rows and the residual of each."""
+    free = (task.upper > task.lower).astype(np.float64)
+    point = _Point.of(task, free)
+    x, rows, residual = point.x.copy(), [a.copy() for a in point.rows], np.zeros(task.cost.shape[2])
+    todo, going = np.arange(len(residual)), np.ones(len(residual), bool)
+    for k in range(ITERATIONS + 1):
+        seen, worst = _residuals(task, free, point)
+        ended = going & ((worst <= TOLERANCE) | (k == ITERATIONS))
+        if ended.any():
+            at, here = todo[ended], ended.nonzero()[0]
+            x[..., at], residual[at] = point.x[..., here], worst[here]
+            for old, new in zip(rows, point.rows, strict=True):
+                old[..., at] = new[..., here]
+            going &= ~ended
+            if not going.any():
+                break
+            if going.sum() < 0.7 * len(going):  # those that ended stand still until then
+                left = going.nonzero()[0]
+                todo, task, free, point = todo[left], task.take(left), free[..., left], point.take(left)
+                seen, _ = _residuals(task, free, point)
+                going = going[left]
+        _move(task, free, point, seen, going, careful=k >= CAREFUL)
+    return x, rows, residual
 
 
-def _step(
-    task: Task, free: NDArray[np.bool_], points: list[Array], y: Rows, *, careful: bool
-) -> tuple[list[Array], tuple[Array, ...], Array]:
-    """One predictor-corrector step from x, its distances to the bounds and their multipliers; the residual there.
+def _residuals(task: Task, free: Array, point: _Point) -> tuple[_Residuals, Array]:
+    """What is missing, and the largest part of it for each member."""
+    block, x = task.block, point.x
+    balance, storage, internal = block.rows(x)
+    primal = (task.balance - balance, task.storage - storage, -internal)
+    slope = task.curvature * x
+    slope += task.cost
+    slope -= block.columns(*point.rows)
+    slope *= free
+    dual = slope - point.low
+    dual += point.high
+    count = 2.0 * free.sum(axis=(0, 1))
+    gap = _dot(point.below, point.low) + _dot(point.above, point.high) - 2.0 * (free[:, :, 0].size - 0.5 * count)
+    infeasible = np.maximum.reduce([_largest(r) for r in primal]) / (1.0 + _largest(x))
+    worst = np.maximum.reduce([_largest(dual), infeasible, 0.1 * gap])  # 1e-9 $ a day in all
+    return _Residuals(slope, dual, primal, gap / np.maximum(count, 1.0)), worst
+
+
+def _move(
+    task: Task,
+    free: Array,
+    point: _Point,
+    seen: _Residuals,
+    going: NDArray[np.bool_],
+    *,
+    careful: bool,
+) -> None:
+    """One predictor-corrector step of those that are going, in place.
 
     A careful step has no second-order term and stays near the central path: slower, but without cycles.
     """
-    block = task.block
-    x, below, above, low, high = points
-    balance, storage, internal = block.rows(x)
-    primal = (task.balance - balance, task.storage - storage, -internal)
-    dual = np.where(free, task.cost + task.curvature * x - block.columns(*y) - low + high, 0.0)
-    count = np.maximum(2 * free.sum(axis=1), 1)
-    gap = (below * low + above * high).sum(axis=1) / count
-    infeasible = np.maximum.reduce([_largest(r) for r in primal]) / (1.0 + _largest(x))
-    worst = np.maximum.reduce([_largest(dual), infeasible, 0.1 * gap * count])  # 1e-9 $ a day in all
+    slope, gap = seen.slope, seen.gap
+    below, above, low, high = point.below, point.above, point.low, point.high
+    pull_low, pull_high = low / below, high / above
+    theta = pull_low + pull_high
+    theta += task.curvature
+    theta += PROXIMAL
+    np.divide(free, theta, out=theta)
+    newton = _Newton(task.block, theta, seen.primal)
 
-    weight = np.where(free, task.curvature + PROXIMAL + low / below + high / above, 1.0)
-    theta = np.where(free, 1.0 / weight, 0.0)
-    normal = (_Lonely if block.lonely else _Normal)(block, theta)
-
-    def direction(target_low: Array, target_high: Array) -> tuple[Array, list[Array], Array, Array]:
-        pull = target_low / below - target_high / above - dual
-        needed = block.rows(theta * pull)
-        rest = [r - n for r, n in zip(primal, needed, strict=True)]
-        dy = [np.zeros_like(r) for r in rest]
-        for _ in range(1 + REFINE):
-            more = normal.solve(rest[0], rest[1], rest[2])
-            dy = [a + b for a, b in zip(dy, more, strict=True)]
-            made = block.rows(theta * block.columns(more[0], more[1], more[2]))
-            rest = [r - a for r, a in zip(rest, made, strict=True)]
-        dx = theta * (pull + block.columns(dy[0], dy[1], dy[2]))
-        return dx, dy, (target_low - low * dx) / below, (target_high + high * dx) / above
-
-    dx, dy, dlow, dhigh = direction(-low * below, -high * above)
-    size = _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh))
-    after = ((below + size * dx) * (low + size * dlow) + (above - size * dx) * (high + size * dhigh)) * free
-    centre = (np.clip(after.sum(axis=1) / count / np.maximum(gap, 1e-300), 0.0, 1.0) ** 3 * gap)[:, None] * free
-    second = dx * (not careful)  # it belongs to a full step; after short ones it can end in a cycle
+    dx, _ = newton.towards(slope, refine=0)
+    down, up = dx / below, dx / above
+    # the predictor changes low by -low - pull_low * dx, so its ratio to low is -1 - dx / below; high likewise
+    rate = np.maximum.reduce([-_least(down), _most(up), 1.0 + _most(down), 1.0 - _least(up)])
+    size = 1.0 / np.maximum(rate, STEP_BACK)
+    dlow = -low - pull_low * dx
+    dhigh = pull_high * dx - high
+    count = np.maximum(2.0 * free.sum(axis=(0, 1)), 1.0)
+    after = (1.0 - size) * gap + size**2 * (_dot(dx, dlow) - _dot(dx, dhigh)) / count
+    centre = np.clip(after / np.maximum(gap, TINY), 0.0, 1.0) ** 3 * gap
     if careful:
-        centre = np.maximum(centre, CENTRED * gap[:, None] * free)
-    dx, dy, dlow, dhigh = direction(centre - low * below - second * dlow, centre - high * above + second * dhigh)
+        centre = np.maximum(centre, CENTRED * gap)
+    dlow *= down  # from here on: the second-order terms, then the parts of the changes that do not depend on dx
+    dhigh *= up
+    to_low = centre / below - low
+    to_high = centre / above - high
+    if not careful:  # they belong to a full step; after short ones they can end in a cycle
+        to_low -= dlow
+        to_high += dhigh
+    to_low *= free
+    to_high *= free
+    push = seen.dual - to_low
+    push += to_high
+    dx, dy = newton.towards(push, refine=1)
+    np.multiply(pull_low, dx, out=pull_low)
+    np.multiply(pull_high, dx, out=pull_high)
+    to_low -= pull_low
+    to_high += pull_high
     # one length for both sides: with curvature the dual residual mixes them
     back = STEP_BACK_CAREFUL if careful else STEP_BACK  # a step to the very bound leaves the central path
-    size = np.minimum(1.0, back * _length(free, (below, dx), (above, -dx), (low, dlow), (high, dhigh)))
-    moved = tuple(a + size.reshape(-1, *[1] * (a.ndim - 1)) * b for a, b in zip(y, dy, strict=True))
-    change = (dx, dx, -dx, dlow, dhigh)
-    return [a + size * b * free for a, b in zip(points, change, strict=True)], moved, worst
+    rates = [-_least(dx / below), _most(dx / above), -_least(to_low / low), -_least(to_high / high)]
+    size = np.minimum(1.0, back / np.maximum(np.maximum.reduce(rates), STEP_BACK)) * going
+    dx *= size
+    point.x += dx
+    point.below += dx
+    point.above -= dx
+    to_low *= size
+    to_high *= size
+    point.low += to_low
+    point.high += to_high
+    point.rows = [old + size * change for old, change in zip(point.rows, dy, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Residuals:
+    """What is missing at a point.
+
+    Attributes
+    ----------
+    slope : array [n, T, B]
+        Gradient less A' y; 0 for fixed columns.
+    dual : array [n, T, B]
+        The same less the multipliers of the lower bounds plus those of the upper ones.
+    primal : tuple of array
+        What the rows lack.
+    gap : array [B]
+        Mean product of distances and multipliers.
+    """
+
+    slope: Array
+    dual: Array
+    primal: Rows
+    gap: Array
+
+
+class _Newton:
+    """Directions of one factorised system, with what the rows lack."""
+
+    def __init__(self, block: Block, theta: Array, primal: Rows) -> None:
+        self._block, self._theta, self._primal = block, theta, primal
+        self._normal = factorised(block, theta)
+
+    def towards(self, push: Array, *, refine: int) -> tuple[Array, list[Array]]:
+        """Change of x and of the rows' multipliers, given how each column is pushed down."""
+        block, theta = self._block, self._theta
+        lost = block.rows(theta * push)
+        rest = [r + n for r, n in zip(self._primal, lost, strict=True)]
+        dy = [np.zeros_like(r) for r in rest]
+        for k in range(1 + refine):
+            more = self._normal.solve(rest[0], rest[1], rest[2])
+            dy = [a + b for a, b in zip(dy, more, strict=True)]
+            if k < refine:
+                made = block.rows(theta * block.columns(*more))
+                rest = [r - a for r, a in zip(rest, made, strict=True)]
+        dx = block.columns(dy[0], dy[1], dy[2])
+        dx -= push
+        dx *= theta
+        return dx, dy
+
+
+def _dot(a: Array, b: Array) -> Array:
+    return np.asarray(np.einsum("ntb,ntb->b", a, b))
 
 
 def _largest(a: Array) -> Array:
-    return np.abs(a.reshape(len(a), -1)).max(axis=1, initial=0.0)
+    return np.asarray(np.abs(a).max(axis=tuple(range(a.ndim - 1)), initial=0.0))
 
 
-def _length(free: NDArray[np.bool_], *pairs: tuple[Array, Array]) -> Array:
-    """Longest step in [0, 1 / STEP_BACK] that keeps value + step * change >= 0 for all pairs, [B, 1]."""
-    most = np.full(len(free), 1.0 / STEP_BACK)
-    for value, change in pairs:
-        shrinks = free & (change < 0.0)
-        ratio = np.where(shrinks, value / np.where(shrinks, -change, 1.0), np.inf)
-        most = np.minimum(most, ratio.min(axis=1))
-    return most[:, None]
+def _most(a: Array) -> Array:
+    return np.asarray(a.max(axis=(0, 1)))
+
+
+def _least(a: Array) -> Array:
+    return np.asarray(a.min(axis=(0, 1)))

@@ -45,8 +45,8 @@ class Offer:
     tariff : Tariff ([T] or [D_all, T])
         On ticks.
     promised : float or None $/day
-        Profit for one community that the leader expects at exactly this tariff: mean over its scenario days with the
-        followers' own best response; None if its picture cannot price the tariff.
+        Profit for one community at exactly this tariff: mean over its scenario days at the followers' own best
+        response, with ties falling against the leader; None if its picture cannot price the tariff.
     bound : float or None $/day
         Certified upper bound of the profit of any admissible tariff in the leader's picture.
     gap : float or None
@@ -56,7 +56,7 @@ class Offer:
     mip_gap : float or None
         Relative gap at which the exact model stopped; None where it was not used.
     worst_tie, best_tie : float or None $/day
-        Promised profit if followers break ties against and for the leader.
+        Profit if followers break ties against and for the leader.
     delivered : float or None $/day
         Profit of the settled simulation at this tariff, one community; None until it was simulated.
     shares : array [T] or None

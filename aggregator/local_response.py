@@ -123,7 +123,7 @@ def best_step(model: Local, prices: PriceSet, *, sell: Array, charges: Array, ra
     free = high - low > LEAST
     step = np.zeros(len(low))
     if free.any():
-        rows, limit = _limits(prices, model.at.price, low / radius, high / radius, radius)
+        rows, limit = step_limits(prices, model.at.price, low / radius, high / radius, radius)
         tied = prices.basis[:, free @ prices.basis > 0.0]  # one variable for all steps of a block
         step = radius * tied @ maximise(tied.T @ linear * radius, tied.T @ bend @ tied * radius**2, rows @ tied, limit)
         step = np.clip(step, low, high)
@@ -140,8 +140,23 @@ def _best_on_menu(centre: Array, menu: Array, linear: Array, bend: Array, radius
     return menu[best], float(gains[best])
 
 
-def _limits(prices: PriceSet, centre: Array, low: Array, high: Array, radius: float) -> tuple[Array, Array]:
-    """Box, cap on the mean and ramp as rows @ (step / radius) <= limit; a centre on a limit may stay where it is."""
+def step_limits(prices: PriceSet, centre: Array, low: Array, high: Array, radius: float) -> tuple[Array, Array]:
+    """Box, cap on the mean and ramp as rows @ (step / radius) <= limit; a centre on a limit may stay where it is.
+
+    Parameters
+    ----------
+    prices : PriceSet
+    centre : array [T] $/kWh
+        Admissible.
+    low, high : array [T]
+        Box of step / radius.
+    radius : float $/kWh
+
+    Returns
+    -------
+    rows : array [R, T]
+    limit : array [R]
+    """
     steps = len(low)
     rows, limit = [np.eye(steps), -np.eye(steps)], [high, -low]
     if prices.mean_cap is not None:

@@ -15,6 +15,8 @@ from aggregator.portfolio import BestResponse, Response, optimum
 from aggregator.prosumers import Array
 from retail.tariff import TICKS_PER_UNIT, Tariff
 
+NUDGE = 1e-4
+
 
 def profit_by_day(response: Response, energy: ArrayLike, sell: ArrayLike, wholesale: ArrayLike) -> Array:
     """Profit of the leader on each day: it earns the energy price on imports and pays the feed-in price on exports.
@@ -40,7 +42,7 @@ def profit_by_day(response: Response, energy: ArrayLike, sell: ArrayLike, wholes
 
 
 def promise(view: View, tariff: Tariff) -> float | None:
-    """Profit that a tariff promises: mean over the scenario days at the followers' own best response.
+    """Profit of a tariff in the leader's picture: mean over the scenario days at the followers' own best response.
 
     Followers are compiled anew, so that linear followers, whose answers may be ties, answer the same tariff in the same
     way whatever was asked before.
@@ -80,11 +82,49 @@ class Ties:
     best: float
 
 
+def against(view: View, tariff: Tariff, followers: BestResponse) -> float | None:
+    """Profit if ties fall against the leader, quickly: followers add a little of its loss to their own cost.
+
+    Parameters
+    ----------
+    view : View
+    tariff : Tariff
+        See ``promise``.
+    followers : BestResponse
+        Those of the view.
+
+    Returns
+    -------
+    float or None
+        Within ``NUDGE`` of the reach of ties of the lower end of ``ties``; None where ``promise`` is None.
+    """
+    known = _on_scenario_days(view, tariff)
+    if known is None:
+        return None
+    worth = _worth(view, known)
+    response = followers.solve(*_nudged(known, worth, -NUDGE))
+    gain = worth[0] * response.total_importing + worth[1] * response.total_exporting
+    return float(gain.sum(axis=1).mean())
+
+
+def _worth(view: View, known: Tariff) -> tuple[Array, Array]:
+    """What a kWh imported and exported is worth to the leader, each [D, T] $/kWh."""
+    energy = known.energy.numpy() / TICKS_PER_UNIT
+    return energy - view.wholesale_price, view.wholesale_price - known.sell_price
+
+
+def _nudged(known: Tariff, worth: tuple[Array, Array], nudge: float) -> tuple[Array, Array]:
+    """Prices [D, T] at which followers pay the leader a share ``nudge`` of its profit, or less if negative."""
+    sell = known.sell_price + nudge * worth[1]
+    return np.maximum(known.buy_price - nudge * worth[0], sell), sell
+
+
 def ties(view: View, tariff: Tariff) -> Ties | None:
     """Range of the leader's profit over all optimal responses to a tariff, mean over the scenario days.
 
-    Followers are solved lexicographically: first their own cost, then the leader's profit over all their optimal
-    schedules. Quadratic wear makes schedules unique; those stores are held at them.
+    Batteries are solved lexicographically: first their own cost, then the leader's profit over all optimal schedules.
+    Quadratic wear makes schedules unique; those batteries are held at them. Pools with other stores or a peak price are
+    solved twice with prices nudged by ``NUDGE`` of the leader's profit, which is wide by that share at most.
 
     Parameters
     ----------
@@ -102,18 +142,23 @@ def ties(view: View, tariff: Tariff) -> Ties | None:
         return None
     shape = (view.portfolio.days, view.portfolio.steps)
     buy, sell = (np.broadcast_to(price, shape) for price in (known.buy_price, known.sell_price))
-    energy = np.broadcast_to(known.energy.numpy() / TICKS_PER_UNIT, shape)
-    import_worth, export_worth = energy - view.wholesale_price, view.wholesale_price - sell
+    worth = _worth(view, known)
+    import_worth, export_worth = (np.broadcast_to(one, shape) for one in worth)
     followers = BestResponse(view.portfolio)
+    at_these = followers.days(buy, sell)
+    both = [at_these, at_these]
+    if not view.portfolio.unique and not all(pool.plain for pool in followers.pools):
+        both = [BestResponse(view.portfolio).days(*_nudged(known, worth, nudge)) for nudge in (-NUDGE, NUDGE)]
     total = np.zeros(2)
-    for pool, days in zip(followers.pools, followers.days(buy, sell), strict=True):
-        linear = _linear_part(pool, days)
-        for d, day in enumerate(days):
-            if linear.groups or linear.fixed_kwh.shape[1] > 1:
+    for k, pool in enumerate(followers.pools):
+        linear = _linear_part(pool, at_these[k])
+        for d in range(shape[0]):
+            if pool.plain and (linear.groups or linear.fixed_kwh.shape[1] > 1):
                 program = followers.program(linear)
                 total += program.ties(linear.fixed_kwh[d], buy[d], sell[d], import_worth[d], export_worth[d])
             else:
-                total += (import_worth[d] * day.imports + export_worth[d] * day.exports).sum()
+                sides = [found[k][d] for found in both]
+                total += [(import_worth[d] * day.imports + export_worth[d] * day.exports).sum() for day in sides]
     worst, best = total / view.portfolio.days
     return Ties(float(worst), float(best))
 
@@ -137,25 +182,28 @@ def _linear_part(pool: Pool, days: Any) -> Pool:
 def seal(view: View, offer: Offer) -> Offer:
     """Fill in what every offer carries: promised profit and its range over ties, and the gap to the bound.
 
+    What is promised holds however ties fall: the worst tie, or what the followers' programs happen to answer if that is
+    less by rounding.
+
     Parameters
     ----------
     view : View
     offer : Offer
-        With leader, information, tariff, method and, where known, ``promised`` and ``bound``.
+        With leader, information, tariff, method and, where known, ``bound``.
 
     Returns
     -------
     Offer
     """
-    promised = promise(view, offer.tariff) if offer.promised is None else offer.promised
-    if promised is None:
+    earned, reach = promise(view, offer.tariff), ties(view, offer.tariff)
+    if earned is None or reach is None:
         return offer
-    reach = ties(view, offer.tariff)
+    promised = min(earned, reach.worst)
     gap = None if offer.bound is None else (offer.bound - promised) / max(abs(offer.bound), 1e-12)
     return replace(
         offer,
         promised=promised,
         gap=gap,
-        worst_tie=None if reach is None else reach.worst,
-        best_tie=None if reach is None else reach.best,
+        worst_tie=reach.worst,
+        best_tie=reach.best,
     )

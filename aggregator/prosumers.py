@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,6 +196,31 @@ class Portfolio:
         """
         present = {f.name: getattr(self, f.name) for f in fields(self)}
         return Portfolio(**{**present, **values})
+
+    def bent(self, least: float) -> Portfolio:
+        """The same followers with some quadratic cost at every store, so that their answer to a price is unique.
+
+        Parameters
+        ----------
+        least : float $/kWh^2
+            Quadratic wear of batteries, and of other stores per kWh^2 at the meter; larger ones stay.
+
+        Returns
+        -------
+        Portfolio
+            This one where nothing changes.
+        """
+        flat = self.has_battery & (self.wear_quadratic < least)
+        tanks = tuple(replace(tank, ports=tuple(port.bent(least) for port in tank.ports)) for tank in self.reservoirs)
+        if not flat.any() and (least <= 0.0 or not tanks):
+            return self
+        return self.change(wear_quadratic=np.maximum(self.wear_quadratic, least), reservoirs=tanks)
+
+    @property
+    def unique(self) -> bool:
+        """Whether every store has quadratic cost, so that followers have one best answer to a price only."""
+        curved = [bool((port.curve > 0.0).all()) for tank in self.reservoirs for port in tank.ports]
+        return all(curved) and bool((self.wear_quadratic[self.has_battery] > 0.0).all())
 
     def may_burn(self, price: Array) -> bool:
         """Whether some store would gain and lose energy in one step to be paid for the waste.

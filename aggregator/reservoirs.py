@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +24,24 @@ class Port:
         Energy at the meter per kWh of flow, + = drawn.
     cost : array [D or 1, T] $/kWh
         Of the flow, besides the energy at the meter: fuel.
+    curve : array [D or 1, T or 1] $/kWh^2
+        A flow x costs curve / 2 * x^2 besides; 0 in every game, more in pictures that shall have one answer only.
     """
 
     sign: float
     limit: Array
     meter: Array
     cost: Array
+    curve: Array = field(default_factory=lambda: np.zeros((1, 1)))
 
     def spent(self, flow: Array, day: int) -> float:
         """Cost of the flow [T] kWh through the port on a day, $."""
-        cost = self.cost[day] if len(self.cost) > 1 else self.cost[0]
-        return float((flow * cost).sum())
+        cost, curve = (table[day] if len(table) > 1 else table[0] for table in (self.cost, self.curve))
+        return float((flow * cost + curve / 2.0 * flow**2).sum())
+
+    def bent(self, least: float) -> Port:
+        """The same port with at least so much quadratic cost per kWh^2 *at the meter*."""
+        return replace(self, curve=np.maximum(self.curve, least * self.meter**2))
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,10 @@ class Reservoir:
         def some(table: Array) -> Array:
             return table[days] if len(table) > 1 else table
 
-        ports = tuple(Port(p.sign, some(p.limit), some(p.meter), some(p.cost)) for p in self.ports)
+        ports = tuple(
+            replace(p, limit=some(p.limit), meter=some(p.meter), cost=some(p.cost), curve=some(p.curve))
+            for p in self.ports
+        )
         tables = [some(table) for table in (self.low, self.high, self.drain)]
         return replace(self, low=tables[0], high=tables[1], drain=tables[2], ports=ports)
 
@@ -80,12 +90,15 @@ class Reservoir:
 
         def whole(table: Array) -> Array:
             rows = table[first:last] if len(table) > 1 else np.repeat(table, last - first, axis=0)
-            return rows.reshape(1, -1)
+            return np.broadcast_to(rows, (len(rows), self.low.shape[1])).reshape(1, -1)
 
         low, high = np.array(whole(self.low)), np.array(whole(self.high))
         steps = self.low.shape[1]
         low[:, steps - 1 :: steps] = high[:, steps - 1 :: steps] = self.start
-        ports = tuple(Port(p.sign, whole(p.limit), whole(p.meter), whole(p.cost)) for p in self.ports)
+        ports = tuple(
+            replace(p, limit=whole(p.limit), meter=whole(p.meter), cost=whole(p.cost), curve=whole(p.curve))
+            for p in self.ports
+        )
         return replace(self, low=low, high=high, drain=whole(self.drain), ports=ports)
 
     def reachable(self) -> tuple[Array, Array]:
@@ -115,7 +128,7 @@ def merged_ports(ports: list[Port]) -> tuple[Port, ...]:
     Parameters
     ----------
     ports : list of Port
-        Of one reservoir.
+        Of one reservoir, without quadratic cost.
 
     Returns
     -------

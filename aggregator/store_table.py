@@ -102,7 +102,7 @@ def store_table(pools: Sequence[Pool]) -> StoreTable:
             (low[here, g], high[here, g]), drain[here, g] = tank.reachable(), tank.drain
             for p, way in enumerate(tank.ports):
                 sign[g, p] = way.sign
-                for name in ("meter", "limit", "cost"):
+                for name in ("meter", "limit", "cost", "curve"):
                     found[name][here, g, p] = getattr(way, name)
     meters = [group.meter for group in one.groups] + [one.meter_of(tank) for tank in one.reservoirs]
     return StoreTable(

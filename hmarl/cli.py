@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 MISTAKE = 2
 FAILED = 1
-INTERRUPTED = 130
+AGAIN = Path("runs-again")
+"""Where a manifest is run again if nothing is said: the first run stays as it is."""
 
 app = typer.Typer(
     help="Simulate hierarchical electricity markets: prosumers that trade and learn below, an aggregator and a "
@@ -72,7 +73,7 @@ def run(
     tensorboard: TensorBoard = False,
     debug: Debug = False,
 ) -> None:
-    """Run a study; print and store the summary. Finished seeds are not run again."""
+    """Run a study, or the manifest.json of a run again; print and store the summary. Finished seeds are kept."""
     from hmarl.datafind import data_dir  # noqa: PLC0415
     from hmarl.ranking import rank  # noqa: PLC0415
     from hmarl.results import load  # noqa: PLC0415
@@ -80,7 +81,9 @@ def run(
     from hmarl.summary import summarize  # noqa: PLC0415
 
     folder = data_dir(data)
-    checked = _read(study, settings, seeds)
+    before = Path(study).parent if study.endswith(".json") else None
+    checked = _read(study, settings, seeds) if before is None else _as_then(study, folder, settings, seeds)
+    out = AGAIN if before is not None and out == Path("runs") else out
     outcome = run_study(
         checked,
         arms=arm,
@@ -99,6 +102,10 @@ def run(
         ranking = rank(load(out / checked.name), checked.rank)
         ranking.write()
         ranking.show(_console())
+    if before is not None and outcome.done:
+        from hmarl.again import verdict  # noqa: PLC0415
+
+        typer.echo(verdict(before, out / checked.name / checked.baseline.name / str(checked.seeds[0])))
     _tell(outcome.failures, debug=debug)
 
 
@@ -222,14 +229,17 @@ def main() -> None:
     # before anything imports NumPy or torch: more threads would change last digits
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
+    from hmarl import interrupt  # noqa: PLC0415
+
     try:
-        code = app(standalone_mode=False)
-        if code == INTERRUPTED:  # how the command-line library reports Ctrl-C
+        with interrupt.in_time():
+            code = app(standalone_mode=False)
+        if code == interrupt.CODE:  # how the command-line library reports Ctrl-C
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("\nInterrupted. Finished seeds are kept; run the same command again to go on.", err=True)
-        sys.exit(INTERRUPTED)
+        typer.echo(interrupt.MESSAGE, err=True)
+        sys.exit(interrupt.CODE)
     except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -248,9 +258,12 @@ def _tell(failures: Sequence[Failure], *, debug: bool) -> None:
         typer.echo(f"Failed: {', '.join(failure.job for failure in alike)}: {message}", err=True)
         if debug:
             typer.echo(alike[0].trace, err=True)
-    if failures:
-        typer.echo("Run the same command again to redo only what failed.", err=True)
-        raise typer.Exit(MISTAKE if all(failure.kind == "DataMissing" for failure in failures) else FAILED)
+    if not failures:
+        return
+    if all(failure.mistake for failure in failures):
+        raise typer.Exit(MISTAKE)
+    typer.echo("Run the same command again to redo only what failed.", err=True)
+    raise typer.Exit(FAILED)
 
 
 def _explain(error: Exception) -> int:
@@ -260,9 +273,26 @@ def _explain(error: Exception) -> int:
     if isinstance(error, ValueError):
         typer.echo(str(error), err=True)
         return MISTAKE
+    if isinstance(error, OSError) and error.errno is not None:
+        from hmarl.disk import refused  # noqa: PLC0415
+
+        typer.echo(refused(error).capitalize() if error.filename is None else refused(error), err=True)
+        return FAILED
     typer.echo(f"hmarl met an error it did not expect: {type(error).__name__}: {error}", err=True)
     typer.echo("Run the same command with --debug to see where; please report it.", err=True)
     return FAILED
+
+
+def _as_then(said: str, data: Path | None, settings: list[str] | None, seeds: int | None) -> Study:
+    """The study of a manifest; on the error stream what differs from then."""
+    from hmarl.again import differences, study_of  # noqa: PLC0415
+
+    if settings or seeds:
+        raise typer.BadParameter("a manifest is run as it is; --set and --seeds are for study files")
+    study, held = study_of(Path(said))
+    for one in differences(held, data):
+        typer.echo(f"Warning: {one}", err=True)
+    return study
 
 
 def _read(said: str, settings: list[str] | None, seeds: int | None) -> Study:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import traceback
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hmarl import manifest, storage
+from hmarl.disk import refused
 from hmarl.lock import locked
 from hmarl.study_file.arm import Arm
 
@@ -69,12 +71,19 @@ class Failure:
         Where in the code.
     kind : str
         Class of the error.
+    mistake : bool
+        Whether what was asked for cannot be done, as against a fault or a lost machine.
     """
 
     job: str
     message: str
     trace: str
     kind: str = ""
+    mistake: bool = False
+
+
+MISTAKES = (ValueError, FileNotFoundError)
+"""What the packages raise, with a sentence, about what a user asked for."""
 
 
 def one_thread() -> None:
@@ -105,9 +114,11 @@ def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
     """
     try:
         with locked(job.folder):
+            if storage.finished(job.folder, job.arm.resolved()):
+                return None  # by another process, since this one looked
             return keep(job, compute(job, simulate, report))
-    except storage.RunFolderError as error:
-        return Failure(job.label, str(error), traceback.format_exc(), type(error).__name__)
+    except (storage.RunFolderError, OSError) as error:
+        return Failure(job.label, _said(error), traceback.format_exc(), type(error).__name__)
 
 
 def compute(job: Job, simulate: Simulate | None, report: Report) -> Computed | Failure:
@@ -141,9 +152,8 @@ def compute(job: Job, simulate: Simulate | None, report: Report) -> Computed | F
         )
         return result, about
     except Exception as error:  # a failing job must not stop the others, whatever it is
-        said = str(error) or "no message"
-        message = said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
-        return Failure(job.label, message, traceback.format_exc(), type(error).__name__)
+        mistake = isinstance(error, MISTAKES)
+        return Failure(job.label, _said(error), traceback.format_exc(), type(error).__name__, mistake)
 
 
 def keep(job: Job, computed: Computed | Failure) -> Failure | None:
@@ -162,13 +172,21 @@ def keep(job: Job, computed: Computed | Failure) -> Failure | None:
         None if all went well.
     """
     if isinstance(computed, Failure):
-        storage.write_bytes(job.folder / storage.ERROR, computed.trace.encode())
+        with contextlib.suppress(OSError):  # of a full disk the failure itself speaks
+            storage.write_bytes(job.folder / storage.ERROR, computed.trace.encode())
         return computed
     try:
         storage.store(job.folder, *computed)
     except Exception as error:
-        return Failure(job.label, f"cannot be stored: {error}", traceback.format_exc(), type(error).__name__)
+        return Failure(job.label, f"cannot be stored: {_said(error)}", traceback.format_exc(), type(error).__name__)
     return None
+
+
+def _said(error: Exception) -> str:
+    said = str(error) or "no message"
+    if isinstance(error, OSError) and error.errno is not None:
+        return refused(error)
+    return said if isinstance(error, MISTAKES) else f"{type(error).__name__}: {said}"
 
 
 def _real() -> Callable[..., storage.Result]:

@@ -39,8 +39,12 @@ def locked(folder: Path) -> Iterator[None]:
             f"{folder} is being run by {holder}; wait until it has ended, stop it, or choose another --out."
         )
     try:
-        os.ftruncate(handle, 0)
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        try:
+            os.ftruncate(handle, 0)
+            os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        except OSError as error:
+            error.filename = str(path)
+            raise
         yield
     finally:
         path.unlink(missing_ok=True)

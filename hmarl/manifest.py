@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from hmarl import storage
+
 LIBRARIES = ("hmarl", "highspy", "networkx", "numpy", "pandas", "pvlib", "pyarrow", "pyomo", "scipy", "torch")
 
 
@@ -50,10 +52,11 @@ def describe(
         ``machine`` holds what may differ between equal runs.
     """
     return {
+        "format": storage.FORMAT,
         "resolved": dict(resolved),
         "seed": seed,
         "replication": replication,
-        "versions": {name: _version(name) for name in LIBRARIES},
+        "versions": versions(),
         "python": platform.python_version(),
         "commit": commit(),
         "data": {_named(path, data): sha256(path) for path in sorted(data_files)},
@@ -65,6 +68,17 @@ def describe(
             "training_seconds": None if training_seconds is None else round(training_seconds, 3),
         },
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of everything installed that can change a result.
+
+    Returns
+    -------
+    dict
+        Name of the distribution -> version, None if it is not installed.
+    """
+    return {name: _version(name) for name in LIBRARIES}
 
 
 @lru_cache(maxsize=1)

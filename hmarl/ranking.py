@@ -23,11 +23,11 @@ from hmarl.study_file.plan import Rank
 
 CERTIFICATE = ("converged", "leader_gap", "exploitability")
 """Measures of the certificate, shown beside every place."""
-HEADS = ("", "place", "mean", "to the first", "rest", "leader's gap", "exploitability")
+HEADS = ("", "place", "mean", "to the first", "rest", "gap", "exploit.")
 NOTE = (
     "Place with its 95 % range over seeds drawn anew; mean and paired difference to the first ± half of the 95 % t "
-    "interval, * where it excludes 0. Rest: share of seeds in which leader and followers came to rest; leader's gap "
-    "and exploitability: best gain found by deviating, of the leader and of a home, $/day."
+    "interval, * where it excludes 0. Rest: share of seeds in which leader and followers came to rest; gap and "
+    "exploit.: best gain found by deviating, of the leader and of a home, $/day."
 )
 WIDTH = 100
 RESAMPLES = 4999
@@ -73,8 +73,10 @@ class Ranking:
         list of (str, list of list of str)
             Name of the group, and for each of its arms the cells under `HEADS`, best first.
         """
+        largest = float(self.frame["mean"].abs().max())
+        digits = min(max(2 - math.floor(math.log10(largest)), 0), 5) if largest > 0 else 2
         return [
-            (str(group), [[row["arm"], *_cells(row)] for _, row in rows.iterrows()])
+            (str(group), [[row["arm"], *_cells(row, digits)] for _, row in rows.iterrows()])
             for group, rows in self.frame.groupby("group", sort=False)
         ]
 
@@ -196,12 +198,11 @@ def _value(run: pd.DataFrame, measure: str, seed: int) -> float:
     return float(run[column(measure)][seed]) if column(measure) in run.columns else math.nan
 
 
-def _cells(row: pd.Series[Any]) -> list[str]:
-    """Cells of one arm."""
+def _cells(row: pd.Series[Any], digits: int) -> list[str]:
+    """Cells of one arm, with so many decimals."""
     low, high = row["place_low"], row["place_high"]
     several = row["seeds"] > 1
     place = f"{row['place']} ({low}-{high})" if several and low != high else f"{row['place']}"
-    digits = max(0, 3 - math.floor(math.log10(max(abs(row["mean"]), 1e-3))))
     clear = row["behind_low"] > 0 or row["behind_high"] < 0
     behind = "" if row["place"] == 1 else _figure(row, "behind", digits, sign=True) + "*" * clear
     return [place, _figure(row, "mean", digits), behind, *(_certified(row[column(name)], name) for name in CERTIFICATE)]

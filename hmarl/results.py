@@ -286,6 +286,7 @@ def _read(folder: Path) -> Run | None:
     manifest = storage.read_json(folder / storage.MANIFEST)
     if manifest is None:
         return None
+    storage.check_format(folder, manifest)
     resolved = manifest.get("resolved") or {}
     point: str | None = None
     values: dict[str, Any] = {}

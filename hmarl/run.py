@@ -161,6 +161,7 @@ def run_jobs(
     skipped = [job for job in wanted if job.folder in ended]
     todo = [job for job in wanted if job.folder not in ended]
     for job in skipped:
+        storage.tidy(job.folder)
         changed = manifest.changed_data(storage.read_json(job.folder / storage.MANIFEST) or {}, data)
         if changed:
             raise storage.RunFolderError(
@@ -172,7 +173,8 @@ def run_jobs(
         with locked(job.folder):
             storage.check_folder(job.folder, resolved[job.folder], fresh=fresh)
     for job in todo:
-        storage.prepare(job.folder, resolved[job.folder], fresh=fresh)
+        with locked(job.folder):
+            storage.prepare(job.folder, resolved[job.folder], fresh=fresh)
     failures: list[Failure] = []
     done: list[str] = []
     with Board(len(wanted), console or Console(), quiet=console is None) as board:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -26,6 +27,10 @@ CHECKPOINT = "checkpoint.pt"
 ERROR = "error.txt"
 PROGRESS = "progress.pt"
 HALFWAY = "training.pt"
+
+
+FORMAT = 2
+"""Of run folders: 2 says so in ``resolved.json`` and ``manifest.json``; 1 did not, and is read as it is."""
 
 
 class RunFolderError(ValueError):
@@ -87,11 +92,17 @@ def write_bytes(path: Path, content: bytes) -> None:
         The whole file.
     """
     draft = path.with_name(f".{path.name}.part")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)  # half a file would only fill the disk further
+        error.filename = str(path)
+        raise
     if hasattr(os, "O_DIRECTORY"):
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -158,6 +169,29 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
     write_bytes(path, sink.getvalue().to_pybytes())
 
 
+def check_format(folder: Path, held: Mapping[str, Any]) -> None:
+    """Refuse what a newer version wrote; older formats are read.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run, for the message.
+    held : mapping
+        ``resolved.json`` or ``manifest.json``; empty if it is not there.
+
+    Raises
+    ------
+    RunFolderError
+        If its format is newer than `FORMAT`, or none.
+    """
+    said = held.get("format", 1)
+    if not isinstance(said, int) or not 1 <= said <= FORMAT:
+        raise RunFolderError(
+            f"{folder} was written in format {said!r} of run folders; this version reads 1 to {FORMAT}: update hmarl, "
+            "or choose another --out."
+        )
+
+
 def check_folder(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = False) -> None:
     """Refuse a run folder that holds something else; nothing is changed.
 
@@ -178,13 +212,22 @@ def check_folder(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = Fal
     if not folder.exists():
         return
     held = read_json(folder / RESOLVED)
+    if not fresh:
+        check_format(folder, held or {})
+        check_format(folder, read_json(folder / MANIFEST) or {})
     if held is None and any(not path.name.endswith(".part") for path in folder.iterdir()):
         raise RunFolderError(f"{folder} holds files that are no run of hmarl; move them or choose another --out.")
-    if held is not None and held != _as_read(resolved) and not fresh:
+    held = None if held is None else {name: value for name, value in held.items() if name != "format"}
+    if held is not None and held != _as_read(resolved) and not fresh and not _barren(folder):
         raise RunFolderError(
             f"{folder} holds a run of a different study ({_difference(held, _as_read(resolved))}); use --fresh to "
             "replace it or --out DIR to keep both."
         )
+
+
+def _barren(folder: Path) -> bool:
+    """Whether nothing came of a run: one refused for a mistake must not stand in the way of its correction."""
+    return {path.name for path in folder.iterdir()} <= {RESOLVED, ERROR}
 
 
 def prepare(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = False) -> None:
@@ -203,7 +246,7 @@ def prepare(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = False) -
     if fresh and folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / RESOLVED, resolved)
+    write_json(folder / RESOLVED, {"format": FORMAT, **resolved})
 
 
 def finished(folder: Path, resolved: Mapping[str, Any]) -> bool:
@@ -220,9 +263,29 @@ def finished(folder: Path, resolved: Mapping[str, Any]) -> bool:
     -------
     bool
         True if the manifest, which is written last, names the same resolved study.
+
+    Raises
+    ------
+    RunFolderError
+        If a newer version wrote it.
     """
     manifest = read_json(folder / MANIFEST)
-    return manifest is not None and manifest.get("resolved") == _as_read(resolved)
+    if manifest is None or manifest.get("resolved") != _as_read(resolved):
+        return False
+    check_format(folder, manifest)
+    return True
+
+
+def tidy(folder: Path) -> None:
+    """Remove what only an unfinished job needs: states to go on from, its last error, drafts of a killed process.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a finished job.
+    """
+    for path in [*(folder / name for name in (ERROR, PROGRESS, HALFWAY)), *folder.glob(".*.part")]:
+        path.unlink(missing_ok=True)
 
 
 def measured(folder: Path) -> dict[str, float]:
@@ -262,9 +325,8 @@ def store(folder: Path, result: Result, manifest: Mapping[str, Any]) -> None:
     write_bytes(folder / CHECKPOINT, result.checkpoint)
     write_json(folder / CERTIFICATE, result.certificate)
     write_json(folder / MEASURES, result.measures)
-    for done_with in (ERROR, PROGRESS, HALFWAY):
-        (folder / done_with).unlink(missing_ok=True)
     write_json(folder / MANIFEST, manifest)
+    tidy(folder)
 
 
 def _finite(value: Any) -> Any:

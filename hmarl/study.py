@@ -109,8 +109,17 @@ class Study:
         Raises
         ------
         StudyError
-            Listing every mistake at once.
+            Listing every mistake at once, also an arm that is another one again.
         """
+        study, lines = cls._checked(text, where)
+        twins = [_with_line(problem, lines) for problem in _twins(study.arms)]
+        if twins:
+            raise StudyError(twins, where)
+        return study
+
+    @classmethod
+    def _checked(cls, text: str | Mapping[str, Any], where: str) -> tuple[Self, dict[str, int]]:
+        """The study and where its keys stand; arms may be equal, as they may at some point of a sweep."""
         if isinstance(text, Mapping):
             read = yaml_reader.Document(values=copy.deepcopy(dict(text)))
         else:
@@ -131,7 +140,7 @@ class Study:
             for place, (name, sections) in enumerate(arms.items())
         )
         once = (header.study, header.title, seeds, tuple(header.measure), built, read.values, where)
-        return cls(*once, header.vary or {}, header.sample, header.run, header.rank)
+        return cls(*once, header.vary or {}, header.sample, header.run, header.rank), read.lines
 
     @property
     def baseline(self) -> Arm:
@@ -209,7 +218,7 @@ class Study:
         document = copy.deepcopy(self.document)
         for path, value in changes.items():
             put(document, path.split("."), value)
-        changed = Study.parse(document, self.where)
+        changed, _ = Study._checked(document, self.where)
         for path, value in changes.items():
             self._refuse_idle(path, value, changed)
         return changed
@@ -272,6 +281,18 @@ class Study:
 
 def _arms_usable(document: dict[str, Any]) -> bool:
     return bool(document.get("arms")) and isinstance(document["arms"], Mapping)
+
+
+def _twins(arms: tuple[Arm, ...]) -> list[Problem]:
+    """Arms that say nothing of their own: whoever compares them would wait for a difference of exactly zero."""
+    found, first = [], dict[str, str]()
+    for arm in arms:
+        own = repr({name: value for name, value in arm.resolved().items() if name != "arm"})
+        if own in first:
+            reason = f"changes nothing: it is arm {first[own]} again"
+            found.append(Problem(f"arms.{arm.name}", arm.name, "say what differs, or leave it out", reason=reason))
+        first.setdefault(own, arm.name)
+    return found
 
 
 def _with_line(problem: Problem, lines: dict[str, int]) -> Problem:

@@ -301,6 +301,11 @@ def _connect(m: Any, net_in: list[Any], system: System, piece_bus: np.ndarray, b
         net_in[far] += m.flow[k]
     for k, n in enumerate(bid_bus):
         net_in[n] -= m.take[k]
+    # a system of one bus may have neither unit nor bid: its balance still is a row, 0 = load
+    lonely = [n for n, flow in enumerate(net_in) if isinstance(flow, float)]
+    m.nothing = pyo.Var(lonely, bounds=(0.0, 0.0))
+    for n in lonely:
+        net_in[n] = m.nothing[n]
 
 
 def _changes(program: Program, m: Any, system: System, book: Book, offer: Offers) -> Changes:

@@ -101,6 +101,11 @@ class PriceSeries:
         if Path(self.path).suffix not in (".csv", ".parquet"):
             raise ValueError(f"path is {self.path!r}; a price series is a .csv or a .parquet file.")
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that decide the outcome, for the manifest of a run."""
+        return (Path(self.path),)
+
     def clear(self, system: System, bids: Sequence[Bid] = ()) -> Clearing:
         """Clear all hours at the prices of the file, the same at all buses.
 

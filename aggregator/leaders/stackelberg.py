@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -13,13 +14,14 @@ from aggregator.leader import Bids, LeaderError, Offer, TariffRules, View
 from aggregator.leaders.wishes import familiar
 from aggregator.portfolio import BestResponse
 from aggregator.price_set import PriceSet
-from aggregator.promise import promise, seal
+from aggregator.promise import against, promise, seal
 from aggregator.prosumers import Array
 from retail.tariff import Tariff
 from wholesale.solve import SolverError
 
 METHODS = ("auto", "bound", "kkt")
 MOST_BINARIES = 600
+SHARES = (0.002, 0.01, 0.03)
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,8 @@ class Stackelberg(Bids):
         prices = rules.price_set()
         scene = replace(view, rules=rules).thinned(self.scenarios)
         own = BestResponse(scene.portfolio)
-        bent = scene.portfolio.change(wear_quadratic=np.maximum(scene.portfolio.wear_quadratic, self.regularisation))
-        changed = bool((bent.wear_quadratic != scene.portfolio.wear_quadratic)[bent.has_battery].any())
+        bent = scene.portfolio.bent(self.regularisation)
+        changed = bent is not scene.portfolio
         picture = BestResponse(bent) if changed else own
 
         found = self._bound(picture, scene, prices)
@@ -133,7 +135,8 @@ class Stackelberg(Bids):
         if bound is not None and exact is not None and not changed and not exact.audit:
             bound = min(bound, exact.bound)
         gap = None if exact is None else (exact.bound - exact.promised) / max(abs(exact.promised), 1e-12)
-        return self._choose(scene, prices, candidates, bound, gap, f"{scene.portfolio.days} scenario days{note}")
+        note = f"{scene.portfolio.days} scenario days{note}"
+        return self._choose(scene, prices, candidates, own, bound, gap, note)
 
     def _bound(self, followers: BestResponse, view: View, prices: PriceSet) -> DecoupledBound:
         rules = view.rules
@@ -180,19 +183,35 @@ class Stackelberg(Bids):
         view: View,
         prices: PriceSet,
         candidates: dict[str, Array],
+        followers: BestResponse,
         bound: float | None,
         mip_gap: float | None,
         note: str,
     ) -> Offer:
+        """The candidate that earns most if ties fall against the leader."""
         best: tuple[float, str, Tariff] | None = None
-        for name, wish in candidates.items():
+        for name, wish in [*candidates.items(), *self._without_ties(view, candidates)]:
             tariff = view.rules.tariff(prices.clip(wish))
-            promised = promise(view, tariff)
-            if promised is not None and (best is None or promised > best[0]):
-                best = (promised, name, tariff)
+            least = against(view, tariff, followers) if not view.portfolio.unique else promise(view, tariff)
+            if least is not None and (best is None or least > best[0]):
+                best = (least, name, tariff)
         if best is None:
             raise LeaderError("No candidate price could be evaluated; check the scenario days of the view.")
-        promised, name, tariff = best
+        _, name, tariff = best
         uncertain = "" if bound is not None else "; no bound: negative prices would pay for wasting energy"
         method = f"price of the {name}; {note}{uncertain}"
-        return seal(view, Offer(self.name, self.information, tariff, promised, bound, None, method, mip_gap))
+        return seal(view, Offer(self.name, self.information, tariff, None, bound, None, method, mip_gap))
+
+    @staticmethod
+    def _without_ties(view: View, candidates: dict[str, Array]) -> Iterator[tuple[str, Array]]:
+        """Candidates drawn a little towards the leader's own cost, so that ties of the followers fall for it.
+
+        On its set of best answers a follower's bill and own cost are constant, so the leader earns most where own cost
+        and wholesale cost are least: what a follower with a small share of these prices in its own prefers.
+        """
+        if view.portfolio.unique:
+            return
+        cost = view.wholesale_price.mean(axis=0) + view.rules.network + view.rules.levy
+        for name, wish in candidates.items():
+            for share in SHARES:
+                yield f"{name}, {share:.1%} nearer to cost", (1.0 - share) * wish + share * cost

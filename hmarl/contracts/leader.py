@@ -21,8 +21,8 @@ def check_leader(leader: Leader, *, views: int = 12, seed: int = 0) -> None:
 
     On random views (cap, ramp, fee, linear and quadratic followers, negative wholesale prices): the offer names a
     declared information set; its tariff is admissible, has the given charges, fee and feed-in price, and fits the
-    steps; the promise is what the tariff earns in the leader's picture, never above its bound, and between its values
-    under worst and best ties; the same view gives the same offer and is left untouched; a second round with a delivered
+    steps; the promise is what the tariff earns in the leader's picture if ties fall against the leader, and never above
+    its bound; the same view gives the same offer and is left untouched; a second round with a delivered
     profit works; the day-ahead position has the shape of the forecast and is finite. Rules that contradict themselves
     are refused with a sentence.
 
@@ -76,7 +76,7 @@ def check_leader(leader: Leader, *, views: int = 12, seed: int = 0) -> None:
 
 
 def _check_offer(leader: Leader, trial: Trial, offer: Offer) -> None:
-    from aggregator.promise import promise  # noqa: PLC0415
+    from aggregator.promise import promise, ties  # noqa: PLC0415
 
     view, rules = trial.view, trial.view.rules
 
@@ -96,10 +96,12 @@ def _check_offer(leader: Leader, trial: Trial, offer: Offer) -> None:
     if offer.promised is None:
         require(getattr(leader, "constant", False), "nothing is promised")
         return
-    earns = promise(view, offer.tariff)
+    earns, reach = promise(view, offer.tariff), ties(view, offer.tariff)
     require(earns is not None, "a profit is promised for days that are not the scenario days")
     room = 1e-6 * (1.0 + abs(offer.promised))
-    require(abs(offer.promised - float(earns or 0.0)) <= room, f"{offer.promised:g} is promised, {earns:g} earned")
+    least = min(earns or 0.0, reach.worst if reach is not None else 0.0)
+    said = f"{offer.promised:g} is promised, {least:g} earned if ties fall against the leader"
+    require(abs(offer.promised - least) <= room, said)
     if offer.bound is not None:
         require(
             offer.promised <= offer.bound + room, f"the promise {offer.promised:g} is above its bound {offer.bound:g}"

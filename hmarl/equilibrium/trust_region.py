@@ -235,13 +235,10 @@ class Climber:
 
     def _offer(self, offer: Offer, tariff: Tariff, search: Search) -> Offer:
         """The offer with the tariff that is in force now and what the leader's picture promises of it."""
-        from aggregator.promise import promise  # noqa: PLC0415
+        from aggregator.promise import seal  # noqa: PLC0415
 
-        promised = promise(view(self.world, 0, None), tariff)
-        gap = None
-        if promised is not None and offer.bound is not None:
-            gap = (offer.bound - promised) / max(abs(offer.bound), 1e-12)
-        return replace(offer, tariff=tariff, promised=promised, gap=gap, method=_named(offer.method, search))
+        bare = replace(offer, tariff=tariff, promised=None, gap=None, worst_tie=None, best_tie=None)
+        return seal(view(self.world, 0, None), replace(bare, method=_named(offer.method, search)))
 
     def _starts(self, search: Search, count: int) -> list[Array]:
         """Where to climb from on the picture: the price of its decoupled bound, one for all hours, random ones."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hmarl.advantage import generalised_advantage
 from hmarl.nets.networks import Groups, Sharing, StackedMLP, clip_per_group, set_rate
 from hmarl.policies.base import Blocks, Price, Rollout, Seen, Spec, Training, learned_heads
 from hmarl.policies.ranges import check_ranges
@@ -234,7 +235,8 @@ class PPOLearner:
         personal, central = g.gather(rows.personal), self._central(rows)
         with torch.no_grad():
             value = g.scatter(self.critic(central, personal))[..., 0].reshape(steps + 1, batch, -1)
-        advantage = self._advantage(rollout, value)
+        reward, p = rollout.reward[..., g.agents] / self.reward_scale, self.policy
+        advantage = generalised_advantage(reward, value, p.gamma, p.gae, rollout.terminated)
         full = torch.zeros(steps * batch, agents, 2)
         full[:, g.agents] = torch.stack([advantage, advantage + value[:-1]], -1).flatten(0, 1)
         grouped, acted = g.gather(full), g.gather(rollout.action.flatten(0, 1))
@@ -256,18 +258,6 @@ class PPOLearner:
             "advantage": (adv - centre) / (deviation + 1e-8),
             "target": grouped[..., 1:],
         }
-
-    def _advantage(self, rollout: Rollout, value: Tensor) -> Tensor:
-        """Generalised advantage estimate [T, B, M] of scaled rewards."""
-        p = self.policy
-        reward = rollout.reward[..., self.groups.agents] / self.reward_scale
-        advantage, running = torch.zeros_like(reward), torch.zeros_like(reward[0])
-        for t in reversed(range(len(reward))):
-            last = t == len(reward) - 1 and rollout.terminated
-            after = torch.zeros_like(value[t]) if last else value[t + 1]
-            running = reward[t] + p.gamma * after - value[t] + p.gamma * p.gae * running * (not last)
-            advantage[t] = running
-        return advantage
 
     def _log_probability(self, common: Tensor, personal: Tensor, action: Tensor) -> Tensor:
         z = (action - self.actor(common, personal)) * torch.exp(-self.log_std)

@@ -133,11 +133,9 @@ def group_days(results: Results) -> Picture:
     need(list(table.columns), ["group", "timestamp", "quantity_kwh"], "forecasts")
     clock = table["timestamp"].dt
     table = table.assign(minute=clock.hour * 60 + clock.minute)
-    mean = table.groupby(["group", "minute"])["quantity_kwh"].mean()
-    homes = table.groupby("group")["prosumer"].nunique()
     figure, (axes,) = panel(height=2.6)
-    for place, (group, count) in enumerate(homes.items()):
-        own = mean.loc[group].to_numpy(float)
+    for place, (group, rows) in enumerate(table.groupby("group")):
+        own, count = rows.groupby("minute")["quantity_kwh"].mean().to_numpy(float), rows["prosumer"].nunique()
         label = f"group {group}: {count} home{'s' * (count != 1)}"
         axes.plot(np.arange(len(own)) + 0.5, own, label=label, **line_of(place))
     hours(axes, table["minute"].nunique())

@@ -69,7 +69,7 @@ class Calendar(Section):
         if isinstance(self.hold_out, Weeks) and self.hold_out.offset >= self.hold_out.every:
             raise ValueError(f"hold_out needs offset < every = {self.hold_out.every}, it has {self.hold_out.offset}")
         if not self.training_days:
-            raise ValueError(f"hold_out leaves no training day of {self.days}")
+            raise ValueError(f"hold_out leaves no training day of {self.days}; keep back fewer, or lengthen the study")
         if isinstance(self.hold_out, Weeks) and not self.held_out_days:
             raise ValueError(f"hold_out finds no such week within {self.days} days")
         return self

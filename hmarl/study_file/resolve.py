@@ -29,6 +29,8 @@ in what homes have put up: batteries, other devices, and what a source declares 
 DEFAULTS: dict[str, Any] = {"auction": "da", "forecast": "persistence", "leader": "fixed", "wholesale": "none"}
 ONCE = ("study", "title", "seeds", "arms", "measure", "rank", "vary", "sample", "run")
 """Keys that are no sections and stand at the top only."""
+CURVED = ("dc-opf", "merit-order")
+"""Markets with residual supply curves: hours are independent and prices follow what is bid."""
 NO_DEFAULT = ("calendar", "community", "followers")
 
 
@@ -177,13 +179,23 @@ def _arm(base: Raw, overrides: Any, known: set[Any]) -> tuple[dict[str, Any], li
             continue
         sections[name], found = build(name, raw)
         problems += [p for p in found if _key(p) not in known]
-    leader = sections.get("leader")
-    if isinstance(leader, Plugin) and sections.get("wholesale", leader) is None and "wholesale" in sections:
-        bare = not any(p.path.startswith("wholesale") for p in problems)
-        if bare and not getattr(plugins.load("leaders", leader.name), "constant", False):
-            reason = "prices energy at its wholesale cost, and there is no wholesale market"
-            problems.append(Problem("leader", leader.name, "leader fixed, or a wholesale market", reason=reason))
+    if isinstance(sections.get("leader"), Plugin) and not any(p.path.startswith("wholesale") for p in problems):
+        problems += _out_of_reach(sections["leader"], sections.get("wholesale"))
     return sections, problems
+
+
+def _out_of_reach(leader: Plugin, market: Wholesale | None) -> list[Problem]:
+    """What a leader asks of a market that the market cannot give."""
+    problems = []
+    if market is None and not getattr(plugins.load("leaders", leader.name), "constant", False):
+        reason = "prices energy at its wholesale cost, and there is no wholesale market"
+        problems.append(Problem("leader", leader.name, "leader fixed, or a wholesale market", reason=reason))
+    bid = leader.parameters.get("bid")
+    if market is not None and bid == "price-maker" and market.market.name not in CURVED:
+        reason = f"needs residual supply curves, which market {market.market.name} does not have"
+        allowed = f"market {' or '.join(CURVED)}, or bid blocks or price-taker"
+        problems.append(Problem("leader.bid", bid, allowed, reason=reason))
+    return problems
 
 
 def _with_plugin(
@@ -198,7 +210,8 @@ def _with_plugin(
     name = raw.get(key)
     if not isinstance(name, str):
         allowed = f"{kind}: {', '.join([*plugins.names(kind), *extra])}"
-        problems.insert(0, Problem(key, name, allowed, reason=MISSING if name is None else "is no name"))
+        reason = "is no name" if not isinstance(name, Mapping) else f"is no name; its parameters stand beside {key}"
+        problems.insert(0, Problem(key, name, allowed, reason=MISSING if name is None else reason))
         return None, problems
     if name not in plugins.names(kind):
         names = [*plugins.names(kind), *extra]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from retail.auctions.limits import check_arrival
 from retail.orders import Orders, Pairs, Trades
 
 ORDERS_PER_CHUNK = 1 << 16
@@ -35,7 +36,7 @@ def in_chunks(
     buy, sell : Tensor [...] int64 ticks
         Outside options.
     arrival : Tensor [..., N] int64, optional
-        Order of arrival.
+        Order of arrival, refused if it is no permutation of 0..N-1.
     pairs : bool
         Also return who traded with whom.
     at_most : int
@@ -54,6 +55,8 @@ def in_chunks(
     wh, tick = (_rows(x, shape, rows, traders) for x in orders)
     buy, sell = (_rows(x, shape[:-1], rows, 1) for x in (buy, sell))
     order = None if arrival is None else _rows(arrival, shape, rows, traders)
+    if order is not None:
+        check_arrival(order)
     # An accelerator wants everything at once.
     step = max(1, at_most // traders) if wh.device.type == "cpu" else rows
     if rows <= step:

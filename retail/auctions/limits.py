@@ -35,6 +35,30 @@ class Extent(NamedTuple):
     high_tick: int
 
 
+def check_arrival(arrival: Tensor) -> None:
+    """Refuse an order of arrival that is none: ties or gaps would silently lose energy.
+
+    Parameters
+    ----------
+    arrival : Tensor [..., N] int64
+        Who comes when.
+
+    Raises
+    ------
+    AuctionError
+        If a book's arrivals are no permutation of 0..N-1.
+    """
+    try:
+        seen = torch.zeros_like(arrival, dtype=torch.bool).scatter_(-1, arrival, True)
+    except (RuntimeError, IndexError):  # a place outside 0..N-1
+        seen = torch.zeros(1, dtype=torch.bool)
+    if not bool(seen.all()):
+        raise AuctionError(
+            f"Orders of arrival must name each of the places 0 to {arrival.shape[-1] - 1} once in every book (int64); "
+            "rank times of arrival with argsort().argsort()."
+        )
+
+
 def extent(wh: Tensor, tick: Tensor) -> Extent:
     """Bounds of a batch, refused where products of its numbers would leave int64.
 

@@ -88,7 +88,8 @@ def cut(wide: pd.DataFrame, window: Window, where: str, gaps: Gaps = "refuse") -
         absent = clock[~inside]
         raise DataError(
             f"{where}: {len(absent)} of {len(clock)} steps are missing, the first {absent[0]}; the file runs from "
-            f"{index[0]} to {index[-1]}. Choose calendar days inside it (the warm-up days count too){_or(gaps)}."
+            f"{index[0]} to {index[-1]}. Choose calendar days inside it (the calendar.warm_up days before the "
+            f"start count too){_or(gaps)}."
         )
     values = wide.reindex(clock).to_numpy(dtype=np.float64)
     _refuse(values, clock, wide.columns, where, gaps)

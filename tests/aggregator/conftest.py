@@ -7,6 +7,7 @@ import torch
 from aggregator.leader import TariffRules, View
 from aggregator.meter import Meter
 from aggregator.portfolio import Portfolio
+from aggregator.reservoirs import Port, Reservoir
 from retail.tariff import Tariff
 
 torch.set_num_threads(1)
@@ -31,6 +32,20 @@ def _draw(rng, *, days=2, prosumers=3, steps=8, batteries=2, equal=False, rho=0.
     return Portfolio(fixed, **{**values, **changes})
 
 
+def _flexible(rng, *, homes, steps, days=1, curve=0.0):
+    """A deferrable load in each home: a store that fills within a window and is emptied at its end."""
+    tanks = []
+    for home in range(homes):
+        begin = int(rng.integers(0, steps - 3))
+        end, needed = begin + int(rng.integers(3, steps - begin + 1)), rng.uniform(0.5, 2.0)
+        limit, drain = np.zeros((1, steps)), np.zeros((1, steps))
+        limit[0, begin:end], drain[0, end - 1] = needed / 1.7, needed
+        none = np.zeros((1, steps))
+        port = Port(1.0, limit, none + 1.0, none, none + curve)
+        tanks.append(Reservoir(home, none, none + needed, drain, 0.0, 1.0, (port,)))
+    return tuple(tanks)
+
+
 def _prices(rng, steps, days=None):
     shape = (steps,) if days is None else (days, steps)
     buy = rng.uniform(0.12, 0.4, shape)
@@ -50,6 +65,11 @@ def _view(rng, *, steps=8, days=2, rules=None, **followers):
 @pytest.fixture
 def draw():
     return _draw
+
+
+@pytest.fixture
+def flexible():
+    return _flexible
 
 
 @pytest.fixture

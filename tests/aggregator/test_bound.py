@@ -10,26 +10,28 @@ from aggregator.promise import profit_by_day
 CHARGE = 0.02
 
 
-def instance(draw, seed):
+def instance(draw, flexible, seed, prosumers):
+    """Homes with PV, batteries and deferrable loads; caps, ramps, menus, both ends of the day, pooled and lonely."""
     rng = np.random.default_rng(seed)
     steps = int(rng.integers(6, 8))
-    high = rng.uniform(0.16, 0.36, steps)
-    cap = 0.8 * high.mean() if seed % 3 else None
+    high = np.round(rng.uniform(0.16, 0.36, steps), 5)
+    cap = np.floor(0.8 * high.mean() * steps * 1e5) / steps / 1e5 if seed % 3 else None
     ramp = None
     if seed % 4 == 3:
         high, ramp = np.full(steps, 0.3), 0.06
+    rho = (0.0, 0.03)[seed % 2]
     p = draw(
-        rng, steps=steps, days=1 + seed % 5 // 4, batteries=1 + seed % 7 // 5, rho=(0.0, 0.03)[seed % 2],
-        storage_end=("restore", "value")[seed // 2 % 2], pooled=seed % 6 != 5, equal=True,
+        rng, steps=steps, days=1 + seed % 5 // 4, prosumers=prosumers, batteries=1 + seed % prosumers, rho=rho,
+        storage_end=("restore", "value")[seed // 2 % 2], pooled=seed % 3 != 2, equal=seed % 7 > 2,
+        reservoirs=flexible(rng, homes=prosumers, steps=steps, curve=rho),
     )  # fmt: skip
     given = {"sell": np.full(steps, 0.05), "charges": np.full(steps, CHARGE)}
     given["wholesale"] = rng.uniform(0.0, 0.12, (p.days, steps))
-    low, high, cap = (
-        np.full(steps, 0.06),
-        np.round(high, 5),
-        None if cap is None else np.floor(cap * steps * 1e5) / steps / 1e5,
-    )
-    return rng, BestResponse(p), PriceSet(low, high, cap, ramp), given
+    prices = PriceSet(np.full(steps, 0.06), high, cap, ramp)
+    if seed % 5 == 3:
+        menu = np.array([prices.clip(rng.uniform(0.06, 0.36, steps)) for _ in range(6)])
+        prices = PriceSet(menu.min(axis=0), menu.max(axis=0), None, None, None, menu)
+    return rng, BestResponse(p), prices, given
 
 
 def earned(followers, price, given):
@@ -37,14 +39,14 @@ def earned(followers, price, given):
     return profit_by_day(response, price - given["charges"], given["sell"], given["wholesale"]).mean(), response
 
 
-def check_chain(draw, seed):
-    """Delivered <= MILP bound <= decoupled bound <= first best on one instance; whether its cap binds."""
-    rng, followers, prices, given = instance(draw, seed)
+def check_chain(draw, flexible, seed, prosumers, mip_gap):
+    """Delivered <= MILP bound <= decoupled bound <= first best on one instance; whether its cap or menu binds."""
+    rng, followers, prices, given = instance(draw, flexible, seed, prosumers)
     bound = decoupled_bound(followers, prices, **given)
     assert bound.certified
     assert bound.best_profit <= bound.value + 1e-6
-    model = SingleLevelModel(followers, prices, **given, mip_gap=1e-3, node_limit=300)
-    assert model.binaries <= count_binaries(followers)
+    model = SingleLevelModel(followers, prices, **given, mip_gap=mip_gap, node_limit=10)
+    assert model.binaries <= count_binaries(followers) + (0 if prices.menu is None else len(prices.menu))
     exact = model.solve(start=prices.clip(bound.best_price))
     assert exact.audit == ()
     promised, _ = earned(followers, prices.clip(exact.price), given)
@@ -58,26 +60,29 @@ def check_chain(draw, seed):
         price = prices.clip(rng.uniform(prices.low, prices.high))
         profit, _ = earned(followers, price, given)
         assert profit <= min(bound.value, exact.bound) + 1e-5
+    if prices.menu is not None:
+        free = PriceSet(prices.low, prices.high, None, None)
+        return decoupled_bound(followers, free, **given).value > bound.value + 1e-3 * abs(bound.value)
     return prices.mean_cap is not None and exact.price.mean() >= prices.mean_cap - 1e-6
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_the_chain_of_bounds(draw, seed):
-    check_chain(draw, seed)
+@pytest.mark.parametrize("seed", range(12))
+def test_the_chain_of_bounds(draw, flexible, seed):
+    check_chain(draw, flexible, seed, 1 + seed % 2, 3e-2)
 
 
 @pytest.mark.slow
-def test_the_chain_on_two_hundred_instances(draw):
-    binding = sum(check_chain(draw, seed) for seed in range(200))
+def test_the_chain_on_two_hundred_instances_of_four_homes(draw, flexible):
+    binding = sum(check_chain(draw, flexible, seed, 4, 3e-2) for seed in range(200))
     assert binding >= 40
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3, 5, 7, 8])
-def test_the_conditions_at_a_fixed_price_return_the_followers_own_optimum(draw, seed):
-    rng, followers, prices, given = instance(draw, seed)
+def check_fixed_prices(draw, flexible, seed, prosumers, count):
+    """The exact model at a fixed price has the followers' own answer: never infeasible, same net load and profit."""
+    rng, followers, prices, given = instance(draw, flexible, seed, prosumers)
     model = SingleLevelModel(followers, prices, **given, mip_gap=1e-6)
     rho = followers.portfolio.wear_quadratic[0]
-    for _ in range(3):
+    for _ in range(count):
         price = prices.clip(rng.uniform(prices.low, prices.high))
         found = model.solve(fixed=price)
         profit, response = earned(followers, price, given)
@@ -87,6 +92,17 @@ def test_the_conditions_at_a_fixed_price_return_the_followers_own_optimum(draw, 
             assert found.net == pytest.approx(response.net, abs=1e-4)
             assert found.promised == pytest.approx(profit, abs=rho * 2 * 1.5**2 / 24**2 * 12 * 2 + 1e-5)
         assert found.promised >= profit - 1e-5  # ties and tangents only flatter
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 5, 7, 8])
+def test_the_conditions_at_a_fixed_price_return_the_followers_own_optimum(draw, flexible, seed):
+    check_fixed_prices(draw, flexible, seed, 1, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(25))
+def test_the_conditions_at_a_hundred_fixed_prices(draw, flexible, seed):
+    check_fixed_prices(draw, flexible, seed, 2, 4)
 
 
 def test_a_grid_of_flat_prices_stays_below_the_bound(draw):

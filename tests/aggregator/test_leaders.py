@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 import aggregator
 from aggregator.leader import LeaderError, TariffRules, View
 from aggregator.leaders.wishes import familiar
 from aggregator.meter import Meter
-from aggregator.portfolio import optimum
+from aggregator.portfolio import BestResponse, optimum
 from aggregator.price_set import TICKS_PER_UNIT
-from aggregator.promise import profit_by_day, promise, ties
+from aggregator.promise import against, profit_by_day, promise, ties
 from retail.tariff import TICKS_PER_UNIT as RETAIL_TICKS
 from retail.tariff import Tariff
 
@@ -50,6 +51,14 @@ def test_broken_rules_are_named():
     for word in ("ceiling", "floor", "average_cap", "ramp"):
         assert word in said
     assert "shape" in rules.admissible(np.zeros(3))[0]
+
+
+def test_a_feed_in_price_above_the_charges_is_legal():
+    rules = TariffRules(DEFAULT, floor=0.13, ceiling=0.4, sell=0.12, network=0.06, levy=0.02)
+    offered = rules.tariff(np.array([0.13, 0.2, 0.4, 0.3]))
+    assert offered.buy.tolist() == [13000, 20000, 40000, 30000]
+    assert offered.sell.tolist() == [12000] * 4
+    assert offered.energy.tolist() == [5000, 12000, 32000, 22000]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -107,6 +116,55 @@ def test_ties_by_solving_twice(make_view, changes, seed):
     assert unique.best == pytest.approx(promise(bent, flat), abs=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_ties_of_deferrable_loads_by_a_program_of_their_own(make_view, flexible, seed):
+    rng, steps = np.random.default_rng(seed), 6
+    tanks = flexible(rng, homes=2, steps=steps)
+    kept = {"prosumers": 2, "batteries": 0, "pooled": False, "reservoirs": tanks}
+    view = make_view(rng, days=1, steps=steps, **kept)
+    flat = view.rules.tariff(np.full(steps, 0.28))
+    worth = (flat.energy.numpy() / TICKS_PER_UNIT - view.wholesale_price[0], view.wholesale_price[0] - 0.05)
+    low = high = 0.0
+    for home, tank in enumerate(tanks):
+        # columns imports, exports, load; the load's energy is used within its window
+        limit, needed = tank.ports[0].limit[0], tank.drain.sum()
+        balance = np.hstack([np.eye(steps), -np.eye(steps), -np.eye(steps)])
+        rows = np.vstack([balance, np.r_[np.zeros(2 * steps), np.ones(steps)]])
+        right = np.r_[view.portfolio.fixed_kwh[0, home], needed]
+        bounds = [(0, None)] * (2 * steps) + [(0, most) for most in limit]
+        bill = np.r_[np.full(steps, 0.28), np.full(steps, -0.05), np.zeros(steps)]
+        least = linprog(bill, A_eq=rows, b_eq=right, bounds=bounds).fun
+        gain = np.r_[worth[0], worth[1], np.zeros(steps)]
+        ends = [
+            linprog(sign * gain, A_ub=bill[None], b_ub=[least + 1e-9], A_eq=rows, b_eq=right, bounds=bounds).fun
+            for sign in (1.0, -1.0)
+        ]
+        low, high = low + ends[0], high - ends[1]
+    reach = ties(view, flat)
+    assert (reach.worst, reach.best) == pytest.approx((low, high), abs=1e-4)
+    assert reach.best > reach.worst + 1e-3
+    assert against(view, flat, BestResponse(view.portfolio)) == pytest.approx(low, abs=1e-4)
+    unique = replace(view, portfolio=view.portfolio.bent(0.03))
+    assert unique.portfolio.unique
+    assert not view.portfolio.unique
+    assert ties(unique, flat).best == pytest.approx(ties(unique, flat).worst, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_price_for_linear_followers_is_the_one_whose_worst_tie_is_best(make_view, flexible, seed):
+    rng = np.random.default_rng(seed)
+    view = make_view(rng, steps=12, days=2, wear_linear=0.0, reservoirs=flexible(rng, homes=3, steps=12))
+    offer = aggregator.leader("stackelberg", method="bound").offer(view)
+    assert offer.promised >= (1.0 - 1e-6) * min(offer.worst_tie, promise(view, offer.tariff)) - 1e-9
+    assert offer.worst_tie >= 0.995 * offer.promised
+    assert offer.promised <= offer.bound + 1e-6
+    # what the bound's price, with its ties, would have kept
+    neutral = aggregator.leader("stackelberg", method="bound", regularisation=0.0)
+    prices = view.rules.price_set()
+    price = neutral._bound(BestResponse(view.portfolio), view, prices).best_price
+    assert offer.worst_tie >= ties(view, view.rules.tariff(prices.clip(price))).worst - 1e-4
+
+
 def nudged(view, tariff, nudge):
     """Profit when followers add a vanishing part of the leader's profit to their own: how they break ties for it."""
     w, energy = view.wholesale_price, tariff.energy.numpy() / TICKS_PER_UNIT
@@ -115,7 +173,7 @@ def nudged(view, tariff, nudge):
 
 
 def test_fixed_offers_the_default_and_promises_what_it_earns(make_view):
-    view = make_view(np.random.default_rng(1))
+    view = make_view(np.random.default_rng(1), rho=0.03)
     offer = aggregator.leader("fixed").offer(view)
     assert (offer.tariff.buy == view.rules.default.buy).all()
     response = optimum(view.portfolio, offer.tariff.buy_price, offer.tariff.sell_price)
@@ -145,7 +203,9 @@ def test_stackelberg_beats_the_baselines_in_its_own_picture(make_view, seed):
     view = make_view(rng, rho=(0.0, 0.03)[seed % 2], steps=12, days=3, rules=limits)
     best = aggregator.leader("stackelberg", method="bound").offer(view)
     assert view.rules.admissible(best.tariff.buy_price) == []
-    assert best.promised == pytest.approx(promise(view, best.tariff), abs=1e-9)
+    reach = ties(view, best.tariff)
+    assert best.promised == pytest.approx(min(promise(view, best.tariff), reach.worst), abs=1e-9)
+    assert (best.worst_tie, best.best_tie) == (reach.worst, reach.best)
     assert best.promised <= best.bound + 1e-6
     assert best.gap == pytest.approx((best.bound - best.promised) / abs(best.bound))
     baselines = [aggregator.leader("mark-up").offer(view)]
@@ -196,13 +256,13 @@ def test_the_best_responses_behind_the_bound_always_converge(make_view):
 def test_stackelberg_says_which_method_it_used(make_view):
     view = make_view(np.random.default_rng(5), steps=6, days=1, batteries=1, rho=0.03)
     small = aggregator.leader("stackelberg").offer(view)
-    assert "exact model: 48 binaries" in small.method
+    assert "exact model: 46 binaries" in small.method
     bound = aggregator.leader("stackelberg", method="bound").offer(view)
     assert "exact" not in bound.method
     assert small.promised >= bound.promised - 1e-9
     assert small.promised <= small.bound + 1e-6
     large = make_view(np.random.default_rng(5), steps=24, days=4, rho=0.03, equal=True)
-    assert "left out (768 binaries)" in aggregator.leader("stackelberg").offer(large).method
+    assert "left out (760 binaries)" in aggregator.leader("stackelberg").offer(large).method
 
 
 def test_stackelberg_keeps_its_own_cap_and_ceiling(make_view):

@@ -1,12 +1,12 @@
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.optimize import LinearConstraint, linprog, minimize
 
+from aggregator.blocks import Block
 from aggregator.day_program import DayProgram
-from aggregator.interior import Block, _Lonely, _Normal
+from aggregator.normal import Banded, Dense, factorised
 from aggregator.portfolio import BestResponse, Portfolio, PortfolioError, optimum
 
 
@@ -255,18 +255,20 @@ def test_quadratic_followers_of_every_kind_converge(seed):
         assert np.abs(bent.store_change.sum(axis=2)).max() < 1e-6
 
 
-@pytest.mark.parametrize("ports", [2, 4])
-def test_tridiagonal_systems_are_the_dense_ones(ports):
+@pytest.mark.parametrize(("stores", "ports", "peak"), [(1, 2, False), (2, 2, False), (3, 4, False), (2, 3, True)])
+def test_banded_systems_are_the_dense_ones(stores, ports, peak):
     rng = np.random.default_rng(ports)
-    meter = rng.uniform(-1.0, 1.2, (4, 2, ports, 6 if ports > 2 else 1))
-    sign, keep = rng.choice([-1.0, 1.0], (2, ports)), rng.uniform(0.9, 1.0, (2, 1))
-    block = Block(np.eye(2), meter, sign, keep, False, False, 6)
-    assert block.lonely
-    theta = rng.uniform(0.1, 3.0, (4, 2 * 6 * (3 + ports)))
-    theta[:, 17] = 0.0
-    rows = rng.normal(size=(4, 2, 6)), rng.normal(size=(4, 2, 6)), np.zeros((4, 6))
-    for own, dense in zip(_Lonely(block, theta).solve(*rows), _Normal(block, theta).solve(*rows), strict=True):
-        assert own == pytest.approx(dense, rel=1e-9, abs=1e-9)
-    assert not replace(block, behind=np.ones((1, 2))).lonely
-    assert not replace(block, exchange=True).lonely
-    assert not replace(block, peak=True).lonely
+    meter = rng.uniform(-1.0, 1.2, (stores, ports, 6 if ports > 2 else 1, 4))
+    sign, keep = rng.choice([-1.0, 1.0], (stores, ports)), rng.uniform(0.9, 1.0, (stores, 1))
+    block = Block(np.ones((1, stores)), meter, sign, keep, False, peak)
+    theta = rng.uniform(0.1, 3.0, (2 + stores * (ports + 1) + peak, 6, 4))
+    theta[3, 2] = 0.0
+    rows = rng.normal(size=(1, 6, 4)), rng.normal(size=(stores, 6, 4)), np.zeros((6, 4))
+    quick, dense = factorised(block, theta), Dense(block, theta)
+    assert isinstance(quick, Banded)
+    for own, other in zip(quick.solve(*rows), dense.solve(*rows), strict=True):
+        assert own == pytest.approx(other, rel=1e-9, abs=1e-9)
+    # both solve A Theta A' y = rows
+    made = block.rows(theta * block.columns(*quick.solve(*rows)))
+    for one, asked in zip(made[:2], rows[:2], strict=True):
+        assert one == pytest.approx(asked, abs=1e-9)

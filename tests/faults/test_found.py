@@ -1,9 +1,13 @@
 """What the search for faults found, in its smallest form: each was a traceback, a hang or a silent mistake once."""
 
 import pytest
+import torch
 
 from hmarl.study import Study, StudyError
 from hmarl.study_file.problems import Problem
+from retail import AUCTIONS, Orders, auction
+from retail.auctions.limits import AuctionError
+from wholesale import System, market
 
 HEAD = """
 study: small
@@ -49,3 +53,16 @@ def test_a_file_cannot_steer_the_terminal():
     said = str(Problem("a\x1b[2Jb\n\ud800", "x\x07", reason="is wrong"))
     assert said.isprintable()
     assert "\\x1b" in said
+
+
+@pytest.mark.parametrize("arrival", [[0, 0], [1, 2], [-1, 0]])
+@pytest.mark.parametrize("name", [name for name in AUCTIONS if name != "none"])
+def test_arrivals_that_are_no_order_are_refused(name, arrival):
+    orders = Orders(torch.tensor([5, -5]), torch.tensor([20, 10]))
+    with pytest.raises(AuctionError, match="each of the places 0 to 1 once"):
+        auction(name).clear(orders, torch.tensor(30), torch.tensor(5), torch.tensor(arrival))
+
+
+def test_a_bus_with_nothing_at_it_is_cleared():
+    clearing = market("dc-opf").clear(System("lonely", ("a",), (), (), [[0.0], [0.0]]))
+    assert clearing.shed.sum() == clearing.cost.sum() == 0

@@ -20,7 +20,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-ARMS = "measure: [community_cost, peak_kw]\narms: {one: {}, two: {leader: fixed}, three: {}}\n"
+ARMS = """
+measure: [community_cost, peak_kw]
+arms: {one: {}, two: {game: {reward: own}}, three: {game: {reward: community}}}
+"""
 
 
 @pytest.fixture

@@ -77,6 +77,7 @@ def test_run_and_report_end_with_the_ranking(runs, tmp_path, command):
     assert code == 0
     assert said.index("Ranking by community cost [$/day]") > said.index("Replication factor")
     assert max(len(line) for line in said[said.index("Ranking") :].splitlines()) <= 100
+    assert "…" not in said
     page = report_folder(runs).read_text()
     assert "Ranking by community cost [$/day]" in page
     assert "NaN" not in page[page.index("Ranking by") :][:2000]

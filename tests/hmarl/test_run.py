@@ -24,7 +24,8 @@ def toy(monkeypatch):
 
 @pytest.fixture
 def study(head):
-    return Study.parse(head + "measure: [community_cost, peak_kw]\narms: {one: {}, two: {leader: fixed}, three: {}}")
+    arms = "{one: {}, two: {game: {reward: own}}, three: {game: {reward: community}}}"
+    return Study.parse(f"{head}measure: [community_cost, peak_kw]\narms: {arms}")
 
 
 def contents(folder):
@@ -63,6 +64,16 @@ def test_a_killed_worker_does_not_stop_the_others(study, toy, tmp_path):
     outcome = run_study(study, arms=["two"], seeds=[0, 1], jobs=2, out=tmp_path, simulate=toy.dies_on_one_seed)
     assert outcome.done == ("two/0",)
     assert "killed" in outcome.failures[0].message
+
+
+def test_a_run_that_failed_does_not_stand_in_the_way_of_its_correction(study, toy, tmp_path):
+    failed = run_study(study, arms=["two"], seeds=[0, 1], out=tmp_path, simulate=toy.fails_on_one_seed)
+    assert len(failed.failures) == 1
+    seed = int(failed.failures[0].job.rpartition("/")[2])
+    corrected = study.change(**{"community.prosumers": 5})
+    assert run_study(corrected, arms=["two"], seeds=[seed], out=tmp_path, simulate=toy.simulate).done
+    with pytest.raises(storage.RunFolderError, match="prosumers is 20 there and 5 here"):
+        run_study(corrected, arms=["two"], seeds=[1 - seed], out=tmp_path, simulate=toy.simulate)
 
 
 def test_another_study_is_refused_before_anything_runs(study, toy, tmp_path):

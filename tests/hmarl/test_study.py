@@ -140,8 +140,17 @@ def test_a_changed_name_replaces_the_section_and_the_same_name_merges(head):
     assert study.arm("c").leader.parameters == {"margin": 0.5}
 
 
+def test_an_arm_that_changes_nothing_is_refused(head):
+    text = head + "arms:\n  up: {}\n  down: {wholesale: none}\n  again: {calendar: {days: 28}}\n"
+    problem = mistakes(text)["arms.again"]
+    assert "it is arm up again" in str(problem)
+    assert problem.line == text.splitlines().index("  again: {calendar: {days: 28}}") + 1
+    # at some point of a sweep two arms may well be equal
+    assert Study.parse(head + "arms: {a: {}, b: {wholesale: none}}").change(wholesale="none").arm("a").wholesale is None
+
+
 def test_wholesale_none(head):
-    study = Study.parse(head + "arms: {up: {}, down: {wholesale: none}, nil: {wholesale: }}")
+    study = Study.parse(head + "arms: {up: {}, down: {wholesale: none}, nil: {wholesale: , auction: none}}")
     assert study.arm("up").wholesale is not None
     assert study.arm("down").wholesale is None
     assert study.arm("nil").replication == 1

@@ -43,7 +43,7 @@ def toy(monkeypatch):
 def study(head):
     return Study.parse(
         head
-        + "measure: [community_cost, peak_kw]\narms: {one: {}, two: {leader: fixed}}\n"
+        + "measure: [community_cost, peak_kw]\narms: {one: {}, two: {game: {reward: own}}}\n"
         + "vary: {community.battery: {low: 0.2, high: 0.8}, community.prosumers: {low: 5, high: 8, whole: true}}\n"
         + "sample: {method: grid, n: 2}\n"
     )
@@ -202,7 +202,7 @@ def test_a_point_without_a_value_leaves_no_index(study, toy, tmp_path):
 )
 def test_mistakes_of_a_plan_are_sentences(head, plan, said):
     with pytest.raises(StudyError, match=said):
-        Study.parse(f"{head}arms: {{one: {{}}, two: {{leader: fixed}}}}\n{plan}\n")
+        Study.parse(f"{head}arms: {{one: {{}}, two: {{game: {{reward: own}}}}}}\n{plan}\n")
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,18 @@ def test_fuel_cost_is_refused_where_it_changes_nothing():
         Study.parse(TEXT.replace("{name: price-series, path: PATH, column: price,", "{name: dc-opf, fuel_cost: 0,"))
 
 
+@pytest.mark.parametrize("market", ["price-series", "unit-commitment"])
+def test_a_price_maker_without_residual_curves_is_refused_before_anything_runs(market):
+    path = "path: p.csv, " if market == "price-series" else ""
+    text = TEXT.replace("{name: price-series, path: PATH, column: price,", f"{{name: {market}, {path}")
+    maker = "arms:\n  base: {leader: {name: mark-up, bid: price-maker}}"
+    with pytest.raises(
+        StudyError, match=f"arms.base.leader.bid.*curves, which market {market} does not have"
+    ) as caught:
+        Study.parse(text.replace("arms: {base: {}}", maker))
+    assert len(caught.value.problems) == 1
+
+
 FARMS = """
 study: farms
 calendar: {start: 2013-07-01, days: 4, hold_out: 1, warm_up: 2}

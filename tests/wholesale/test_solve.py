@@ -124,6 +124,17 @@ def test_change_of_cost_keeps_the_sense():
     assert solution.dual == pytest.approx([5.0])
 
 
+def test_the_primal_method_gives_the_same_optimum_after_costs_change():
+    m = model()
+    usual, primal = Program.compile(m), Program.compile(m, primal=True)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        costs = rng.uniform(0.5, 3.0, usual.columns(m.x).shape)
+        for program in (usual, primal):
+            program.change_cost(program.columns(m.x), costs)
+        assert primal.solve().objective == pytest.approx(usual.solve().objective, rel=1e-9)
+
+
 def test_fixed_variables_keep_their_column():
     m = model()
     m.x[0, "a"].fix(3.0)
