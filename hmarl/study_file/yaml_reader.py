@@ -18,6 +18,7 @@ from hmarl.study_file.problems import Problem
 NODE_LIMIT = 100_000
 """Values in one file; aliases of aliases could otherwise stand for billions."""
 
+TAGGED = "is a tag, which is not allowed"
 MOST_DIGITS = 300
 """Of a whole number; about as large as a floating-point number can be."""
 
@@ -125,6 +126,9 @@ class _Builder:
         if self.nodes > NODE_LIMIT:
             raise yaml.YAMLError(f"more than {NODE_LIMIT} values; aliases may repeat too much")
         self.document.lines.setdefault(path, node.start_mark.line + 1)
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
+            problem = Problem(path or "top level", node.tag, "plain YAML without tags", reason=TAGGED)
+            self._complain(problem, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -168,7 +172,7 @@ class _Builder:
         if kind == "float":
             return _real(text)
         if kind != "str":
-            problem = Problem(path, node.tag, "plain YAML without tags", reason="is a tag, which is not allowed")
+            problem = Problem(path, node.tag, "plain YAML without tags", reason=TAGGED)
             self._complain(problem, node.start_mark.line + 1)
         return text
 

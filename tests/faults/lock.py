@@ -1,4 +1,4 @@
-"""Write the lock file: what one resolver run chooses under the constraints, each with the hash of its wheel."""
+"""Write the lock file: every version of constraints.txt with the hash of the wheel that this machine is served."""
 
 import json
 import subprocess
@@ -23,11 +23,11 @@ def lines(report):
 
 
 def main(path):
-    wanted = ["hatchling", "editables", ".[test]"]
+    build = ["hatchling", "editables", "trove-classifiers"]  # what an editable install of the project itself takes
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        words = ["install", "--dry-run", "--quiet", "--ignore-installed", "--report", report, "-c", "constraints.txt"]
-        subprocess.run([sys.executable, "-m", "pip", *words, *wanted], check=True, cwd=ROOT)
+        words = ["install", "--dry-run", "--quiet", "--ignore-installed", "--no-deps", "--report", report]
+        subprocess.run([sys.executable, "-m", "pip", *words, "-r", "constraints.txt", *build], check=True, cwd=ROOT)
         found = list(lines(json.loads(report.read_text())))
     torch = next(line.partition(" ")[0] for line in found if line.startswith("torch=="))
     python = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -81,7 +81,7 @@ def judged(name, folder):
     return found
 
 
-@settings(max_examples=examples(400, 3000))
+@settings(max_examples=examples(250, 3000))
 @given(st.sampled_from(sorted(FORMS)), st.floats(0, 1), damage())
 def test_damage_is_refused_or_harmless(tried, folders, name, which, change):
     tried("damaged data and case files")

@@ -45,7 +45,7 @@ def forks():
     made.close()
 
 
-@pytest.fixture(scope="module", params=[pytest.param("run", marks=pytest.mark.slow), "sweep"])
+@pytest.fixture(scope="module", params=["run", "sweep"])
 def whole(request, forks, tmp_path_factory):
     """A study or sweep that nobody stopped: its command, its files, how long it takes."""
     kind, folder = request.param, tmp_path_factory.mktemp(request.param)
@@ -113,6 +113,7 @@ def test_killed_at_random_moments(forks, whole, tmp_path, tried):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_killed_at_steps_of_writing(forks, whole, tmp_path, tried):
     rng = random.Random(examples(2, time.time_ns()))
     kind = whole[0][1]

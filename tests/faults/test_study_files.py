@@ -74,7 +74,7 @@ def stands(document, path):
     return False
 
 
-@settings(max_examples=examples(250, 6000))
+@settings(max_examples=examples(120, 5000))
 @given(damaged_text(WRITTEN))
 @example("a: " + "9" * 5000)
 def test_slips_of_the_hand(tried, text):
@@ -82,7 +82,7 @@ def test_slips_of_the_hand(tried, text):
     judged(text)
 
 
-@settings(max_examples=examples(350, 8000))
+@settings(max_examples=examples(200, 7000))
 @given(changed_value(COMPLETE))
 def test_one_changed_value_is_refused_or_noticed(tried, case):
     tried("study files with a changed value")
