@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import cast
@@ -11,11 +12,12 @@ import torch
 from torch import Tensor
 
 from hmarl.asynchronous import Made, Shareable, by_workers
+from hmarl.diagnosis import EXPLODED, broken_tensors
 from hmarl.evaluation import lane_costs, look, play
 from hmarl.halfway import Halfway, Keeper, fingerprint
 from hmarl.policies.base import Descending, Learner, Rollout, Tunable
 from hmarl.public import publish, reads_public, unpublished
-from retail.game import Game
+from retail.game import Game, GameError
 from retail.observation import Features
 from retail.tariff import Tariff
 
@@ -99,7 +101,7 @@ def train(
     Raises
     ------
     TrainingError
-        If rewards or losses stop being numbers.
+        If rewards, losses or actions stop being numbers; it names episode, agent and tensor.
     """
     if learner.training == "tune":
         return [_tune(cast("Tunable", learner), ground, tariff)]
@@ -122,14 +124,15 @@ def train(
         played = done + (k + 1) * batch_days
         if crew is None:
             days = _draw(ground.days, batch_days, rng)
-            row, carried = _update(learner, ground, tariff, days, played, budget, carried)
+            with _diagnosed(learner, played):
+                row, carried = _update(learner, ground, tariff, days, played, budget, carried)
         else:
             reward, scalars = next(crew)
             row = _whole(learner, {"episode": played, "reward_per_day": reward, **scalars})
         if (k + 1) % evaluate_every == 0 or k == updates - 1:
-            row["training_cost_per_day"] = float(
-                play(ground.game, learner, ground.days, tariff, ground.arrival).cost.mean()
-            )
+            with _diagnosed(learner, played):
+                cost = play(ground.game, learner, ground.days, tariff, ground.arrival).cost.mean()
+            row["training_cost_per_day"] = float(cost)
         rows.append(row)
         if ground.journal is not None:
             ground.journal(row)
@@ -172,14 +175,27 @@ def _update(
 
 
 def _whole(learner: Learner, row: Row) -> Row:
-    """The row itself, if all its entries are numbers."""
-    broken = [name for name, value in row.items() if isinstance(value, float) and not np.isfinite(value)]
+    """The row itself, if all its entries are numbers of a sensible size."""
+    broken = [name for name, value in row.items() if isinstance(value, float) and not abs(value) <= EXPLODED]
     if broken:
-        raise TrainingError(
-            f"{type(learner).__name__} broke at episode {row['episode']}: {', '.join(broken)} is not a number; "
-            "lower the learning rate or the noise."
-        )
+        raise _broken(learner, row["episode"], ", ".join(f"{name} is {row[name]}" for name in broken))
     return row
+
+
+@contextlib.contextmanager
+def _diagnosed(learner: Learner, played: int) -> Iterator[None]:
+    """Say of an action that is no number when it came and which tensor is to blame."""
+    try:
+        yield
+    except GameError as error:
+        raise _broken(learner, played, str(error).partition(";")[0]) from error
+
+
+def _broken(learner: Learner, played: float | str, what: str) -> TrainingError:
+    tensors = "; ".join(broken_tensors(learner.state())) or "all tensors of its state are numbers"
+    return TrainingError(
+        f"{type(learner).__name__} broke at episode {played}: {what} ({tensors}); lower the learning rate or the noise."
+    )
 
 
 def _crew(

@@ -285,7 +285,11 @@ class Game:
         if state.step >= c.steps:
             raise GameError(f"The day is over after {c.steps} steps; call reset.")
         if not bool(torch.isfinite(action.sum())):
-            raise GameError(f"An action of step {state.step} is not a number; check the policy that made it.")
+            lost = (~torch.isfinite(action)).any(-1).any(0).nonzero().ravel().tolist()
+            whose = ", ".join(f"agent {n} ({c.names[n]})" for n in lost[:3]) + (", ..." if len(lost) > 3 else "")
+            raise GameError(
+                f"An action of step {state.step} is not a number, of {whose}; check the policy that made it."
+            )
         asked = named(action, heads, self.heads)
         prices = state.tariff[:, state.step]
         used = self._use(state, asked)

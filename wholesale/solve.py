@@ -25,6 +25,8 @@ LIMITS = (STATUS.kTimeLimit, STATUS.kSolutionLimit, STATUS.kIterationLimit)
 ANSWERS = (STATUS.kOptimal, STATUS.kInfeasible, STATUS.kUnbounded, STATUS.kUnboundedOrInfeasible, *LIMITS)
 DEVEX = 1  # HiGHS' number for it
 PRIMAL = 4
+DROPPED = 1e-9  # HiGHS' small_matrix_value
+NEGLIGIBLE = 1e-6  # of the largest coefficient of a row: rounding that may be dropped
 QP_ITERATIONS = 5  # per row and column: the active-set method can cycle, and would without a limit never return
 
 
@@ -99,6 +101,7 @@ class Program:
     """
 
     def __init__(self, matrices: Matrices, mip_gap: float, node_limit: int | None, seconds: float | None) -> None:
+        _check_scales(matrices)
         self._m = matrices
         self._mip = bool(matrices.integer.any())
         self._highs = _load(matrices)
@@ -282,6 +285,8 @@ class Program:
             raise NotSolved(f"Program {name!r} was not solved: HiGHS says {word!r}; check scales or raise the limit.")
         solution, (m, n), sign = self._highs.getSolution(), self.shape, self._m.sign
         objective = sign * info.objective_function_value
+        if not (np.isfinite(objective) and np.isfinite(solution.col_value).all() and len(solution.col_value) == n):
+            raise NotSolved(f"Program {name!r} came back without a finite solution; check the scales of its numbers.")
         return Solution(
             x=np.array(solution.col_value),
             dual=np.full(m, np.nan) if self._mip else sign * np.array(solution.row_dual),
@@ -324,6 +329,22 @@ def _one_thread() -> None:
     # The threads belong to the process, not to one Highs object. If someone (Pyomo's own interface, say) has started
     # them with another number, every later run of ours would return NotSet with objective 0.
     highspy.Highs.resetGlobalScheduler(True)
+
+
+def _check_scales(matrices: Matrices) -> None:
+    """Refuse rows of which HiGHS would silently drop a part: it takes coefficients up to 1e-9 for zero."""
+    size = abs(matrices.a.tocoo())
+    if not size.nnz or size.data.min() > DROPPED:
+        return
+    largest = np.zeros(size.shape[0])
+    np.maximum.at(largest, size.row, size.data)
+    lost = (size.data > 0) & (size.data <= DROPPED) & (size.data > NEGLIGIBLE * largest[size.row])
+    if lost.any():
+        value = float(size.data[lost][0])
+        raise NotSolved(
+            f"Program {matrices.name!r} has a coefficient of {value:g} in row {int(size.row[lost][0])}, which the "
+            f"solver would take for zero (up to {DROPPED:g}); choose units in which the row's numbers are about 1."
+        )
 
 
 def _load(matrices: Matrices) -> Any:

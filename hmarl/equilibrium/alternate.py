@@ -65,9 +65,9 @@ def _round(
     rules = world.arm.equilibrium
     report(f"round {k + 1}: leader", k / rules.rounds)
     seen = view(world, k, last)
-    offer = world.leader.offer(seen)
+    offer, trouble = _offer(world, seen, last)
     # Rest is judged on what the leader wants, not on the part of it that damping lets through.
-    moved = np.inf if last is None else price_change(offer.tariff, last.tariff)
+    moved = np.inf if last is None or trouble else price_change(offer.tariff, last.tariff)
     if last is not None and rules.damping > 0:
         offer = _in_force(offer, last, rules.damping, seen)
     tariff = offer.tariff
@@ -96,9 +96,25 @@ def _round(
         cost_change=float(drift),
         converged=bool(converged),
         reason=_reason(converged, fixed, moved, drift, k, rules.rounds, rules.tolerance)
-        + _cycle(been, here, converged),
+        + _cycle(been, here, converged)
+        + trouble,
         memory=(*been, here)[-WINDOW:],
     )
+
+
+def _offer(world: World, seen: View, last: Iterate | None) -> tuple[Offer, str]:
+    """What the leader offers; after trouble with its solver, if the study says so, the last offer and why."""
+    try:
+        return world.leader.offer(seen), ""
+    except RuntimeError as error:
+        from aggregator.promise import seal  # noqa: PLC0415  pyomo is slow to import
+        from wholesale.solve import SolverError  # noqa: PLC0415
+
+        if not isinstance(error, SolverError) or last is None or world.arm.equilibrium.trouble == "stop":
+            raise
+        trouble = f"the leader's solver failed ({type(error).__name__}: {error}) and the tariff of round {last.k} stays"
+        bare = replace(last.offer, promised=None, gap=None, worst_tie=None, best_tie=None, method=trouble)
+        return seal(seen, bare), f"; {trouble}"
 
 
 def _train(

@@ -19,7 +19,7 @@ from hmarl.study_file.validation import validate
 KEYS = ("study", "title", "seeds", *SECTIONS, "arms", "measure", "rank", "vary", "sample", "run")
 """Every top-level key of a study file."""
 Seed = Annotated[int, Field(ge=0)]
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
 HEADER = ("study", "title", "seeds", "measure", "rank", "vary", "sample", "run")
 """Keys that are the same for all arms."""
 
@@ -92,7 +92,7 @@ def check_header(document: dict[str, Any]) -> tuple[Header, list[Problem]]:
         allowed = "a mapping of names to what differs, at least one: arms: {base: {}}"
         problems.append(Problem("arms", arms, allowed, reason=reason))
     else:
-        bad = [name for name in arms if not re.match(NAME, str(name))]
+        bad = [name for name in arms if not re.fullmatch(NAME, str(name)) or "\n" in str(name)]
         reason = "is no name for an arm"
         problems += [Problem(f"arms.{name}", name, "letters, digits, - and _", reason=reason) for name in bad]
     return header, problems

@@ -341,6 +341,8 @@ class Equilibrium(Section):
     certificate : str
         ``short``: frozen policies, a few deviators. ``full``: deviations settled with learning, every home deviates.
         ``none``: no gaps, only rest, saving and the books; for studies that compare followers at a fixed tariff.
+    trouble : str
+        ``alternate``, when the leader's solver fails: ``stop`` the run, or ``keep`` the tariff of the round before.
     """
 
     method: Literal["alternate", "trust-region"] = "alternate"
@@ -358,3 +360,4 @@ class Equilibrium(Section):
     tariff_range: float = Field(default=0.0, ge=0)
     price_impact: bool = True
     certificate: Literal["none", "short", "full"] = "short"
+    trouble: Literal["stop", "keep"] = "stop"

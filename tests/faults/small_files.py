@@ -198,7 +198,7 @@ FORMS = {
         lambda folder: _json(folder, PGLIB_UC, True), lambda folder: read_pglib_uc(folder / "case.json.gz")
     ),
     "Egret": Form(lambda folder: _json(folder, EGRET), lambda folder: read_egret(folder / "case.json")),
-    "PyPSA": Form(lambda folder: write_pypsa(case("pjm5").over([0.9, 1.0]), folder), lambda folder: read_pypsa(folder)),
+    "PyPSA": Form(lambda folder: write_pypsa(case("pjm5").over([0.9, 1.0]), folder), read_pypsa),
     "RTS-GMLC": Form(_rts, lambda folder: read_rts_gmlc(folder, hours=3)),
 }
 

@@ -1,29 +1,40 @@
-"""A study of seconds that trains, trades, clears a wholesale market, reports, and can be run in a process of its own."""
+"""A study of seconds that trains, trades and clears a wholesale market, and how to run it in another process."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 TEXT = """
 study: small
 seeds: {seeds}
-calendar: {{start: 2012-07-02, days: 5, step: 60min, zone: UTC, hold_out: 2, warm_up: 2}}
-community: {{source: synthetic, prosumers: 3, battery: 1.0, pv: 0.7}}
-followers: {{name: mappo, episodes: {episodes}, retrain_episodes: 16, batch_days: 8, epochs: 1, minibatches: 1, hidden: [8]}}
+calendar: {{start: 2012-07-02, days: 3, step: 60min, zone: UTC, hold_out: 1, warm_up: 1}}
+community: {{source: profiles, load: {folder}/load.csv, pv: {folder}/pv.csv, battery: 1.0}}
+followers:
+  {{name: mappo, episodes: {episodes}, retrain_episodes: 8, batch_days: 4, epochs: 1, minibatches: 1, hidden: [8]}}
 wholesale: {{name: merit-order, case: pjm5, bus: B, replication: 2000}}
-equilibrium: {{rounds: 2}}
+equilibrium: {{rounds: 1, certificate: none}}
 arms:
-  rule: {{followers: rule-based}}
-  learned: {{leader: {{name: mark-up, margin: 0.2}}}}
+  rule: {{followers: rule-based, leader: fixed}}
+  learned: {{wholesale: none, leader: fixed}}
 measure: [community_cost, peak_kw]
-vary: {{tariff.peak: [0.4, 0.5], tariff.sell: [0.02, 0.04]}}
+vary: {{tariff.peak: [0.4, 0.5]}}
 """
 NOT_COMPARED = {"manifest.json"}
 
 
-def text(seeds=1, episodes=48):
-    return TEXT.format(seeds=seeds, episodes=episodes)
+def text(folder, seeds=1, episodes=24):
+    """The study, its two homes and four days written into a folder."""
+    clock = pd.date_range("2012-07-01", periods=96, freq="h")
+    hour = np.arange(96) % 24
+    sun = np.clip(np.sin((hour - 6) / 12 * np.pi), 0, None).round(3)
+    load = (0.3 + 0.5 * (hour > 17) + 0.1 * np.sin(np.arange(96))).round(3)
+    for name, base in (("load", load), ("pv", sun)):
+        pd.DataFrame({"timestamp": clock, "a": base, "b": base * 2}).to_csv(folder / f"{name}.csv", index=False)
+    return TEXT.format(folder=folder, seeds=seeds, episodes=episodes)
 
 
 def command(*words):

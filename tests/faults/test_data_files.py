@@ -11,8 +11,8 @@ from faults.small_files import FORMS, files_of, sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-CELLS = ["", " ", "abc", "-5", "nan", "inf", "-inf", "1e400", "1e308", "0", "1,5", '"', "2012-07-01", "\x00", "é", "9" * 400,
-         "true", "null", "[]", "{}", "NA", "0x10", "1e-320", "2", "-1", "1.5"]  # fmt: skip
+CELLS = ["", " ", "abc", "-5", "nan", "inf", "-inf", "1e400", "1e308", "0", "1,5", '"', "2012-07-01", "\x00", "é",
+         "9" * 400, "true", "null", "[]", "{}", "NA", "0x10", "1e-320", "2", "-1", "1.5"]  # fmt: skip
 NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 

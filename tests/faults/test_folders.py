@@ -20,8 +20,8 @@ LATER = "make room or choose another --out. Nothing is lost"
 def finished(tmp_path_factory):
     """The small study, run once."""
     folder = tmp_path_factory.mktemp("finished")
-    (folder / "study.yaml").write_text(text())
-    assert not run_study(Study.parse(text()), out=folder / "runs").failures
+    (folder / "study.yaml").write_text(text(folder))
+    assert not run_study(Study.read(folder / "study.yaml"), out=folder / "runs").failures
     return folder
 
 
@@ -45,7 +45,7 @@ def test_a_full_disk_stops_in_a_sentence_and_keeps_what_was_there(copy):
     after = contents(copy / "runs")
     assert {name: after[name] for name in before} == before
     assert not [name for name in after if name.endswith(".part")]
-    assert not run_study(Study.parse(text(2)), seeds=[1], out=copy / "runs").failures
+    assert not run_study(Study.read(copy / "study.yaml"), seeds=[1], out=copy / "runs").failures
 
 
 def mounted(script, place, words, **settings):
@@ -114,7 +114,7 @@ def test_a_second_process_is_refused(copy, command_line):
 
 
 def test_a_job_that_another_process_finished_meanwhile_is_not_redone(copy, monkeypatch):
-    study = Study.parse(text())
+    study = Study.read(copy / "study.yaml")
     real, seen = storage.finished, []
 
     def late(folder, resolved):
@@ -140,7 +140,7 @@ def restamp(path, number):
 def test_formats_of_run_folders(copy):
     from hmarl.results import load
 
-    study, folder = Study.parse(text()), copy / "runs" / "small" / "rule" / "0"
+    study, folder = Study.read(copy / "study.yaml"), copy / "runs" / "small" / "rule" / "0"
     stamped = [folder / storage.MANIFEST, folder / storage.RESOLVED]
     assert all(json.loads(path.read_text())["format"] == storage.FORMAT for path in stamped)
     for path in stamped:  # older: read as it is
@@ -162,7 +162,7 @@ def test_leftovers_of_a_process_killed_at_the_very_end_are_removed(copy):
     for name in (storage.PROGRESS, storage.HALFWAY, ".steps.parquet.part"):
         (folder / name).write_bytes(b"left")
     before = {name for name in contents(copy / "runs") if not name.endswith(("progress.pt", "training.pt", ".part"))}
-    assert len(run_study(Study.parse(text()), out=copy / "runs").skipped) == 2
+    assert len(run_study(Study.read(copy / "study.yaml"), out=copy / "runs").skipped) == 2
     assert set(contents(copy / "runs")) == before
 
 

@@ -1,0 +1,59 @@
+"""The same bytes with any number of workers, and memory that does not grow with episodes."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from faults.small_study import contents, hmarl, text
+
+from hmarl.evaluation import arrivals
+from hmarl.policies.base import Spec, portfolio_clusters
+from hmarl.policies.ppo import MAPPO
+from hmarl.training import Ground, train
+from retail import Battery, Community, Game, Tariff, auction
+from retail.streams import stream
+
+
+@pytest.mark.slow
+def test_the_same_bytes_with_1_2_and_4_workers(tmp_path, tried):
+    (tmp_path / "study.yaml").write_text(text(tmp_path, seeds=2))
+    found = []
+    for jobs in (1, 2, 4):
+        done = hmarl("run", tmp_path / "study.yaml", "--jobs", jobs, "--out", tmp_path / str(jobs))
+        assert done.returncode == 0, done.stderr
+        tried("workers whose bytes were compared", jobs)
+        found.append(contents(tmp_path / str(jobs)))
+    assert found[0] == found[1] == found[2]
+
+
+def resident_mb():
+    """Memory of this process that is in use, MB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not say what memory is in use")
+def test_memory_does_not_grow_with_episodes(tried):
+    hours = np.arange(24 * 6) % 24
+    load = torch.from_numpy(0.3 + 1.2 * (hours >= 17)[:, None] * np.ones(5))
+    pv = torch.from_numpy(np.clip(np.sin((hours - 6) / 12 * np.pi), 0, None)[:, None] * np.ones(5))
+    clock = np.datetime64("2012-07-02", "m") + np.arange(24 * 6) * np.timedelta64(60, "m")
+    names = tuple("abcde")
+    community = Community(names, clock, "UTC", 60, load, pv, Battery.make(5, has=np.ones(5, bool)), torch.ones(5), 2)
+    game = Game(community, auction("da"))
+    learner = MAPPO(batch_days=4, epochs=1, minibatches=1, hidden=(16,)).start(
+        Spec.of(game, portfolio_clusters(game), 0)
+    )
+    ground, rng = Ground(game, torch.arange(2, 6), arrivals(game, 0)), stream(0, "days")
+    tariff = Tariff.make(energy=np.full(24, 0.2), network=0.1, sell=0.04)
+
+    def learn(updates):
+        train(learner, ground, tariff, 4 * updates, rng, batch_days=4)
+        tried("updates watched for leaks", updates)
+        return resident_mb()
+
+    learn(30)
+    before, after = learn(30), learn(200)
+    assert after - before < 10, f"{after - before:.1f} MB more after 200 updates"
