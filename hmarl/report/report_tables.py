@@ -393,6 +393,9 @@ def _gathered(values: list[Any]) -> str:
         low, high = min(real), max(real)
         mean = _figure(float(np.mean(real)))
         return mean if low == high else f"{mean} ({_figure(low)} to {_figure(high)})"
+    if all(isinstance(value, list) and value and all(isinstance(x, float) for x in value) for value in real):
+        every = [x for value in real for x in value]  # of homes or steps: the file has them all
+        return f"{len(real[0])} numbers, {_figure(min(every))} to {_figure(max(every))}"
     texts = list(dict.fromkeys("none" if value == [] else str(value) for value in real))
     return "; ".join(texts)
 
