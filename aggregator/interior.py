@@ -165,7 +165,7 @@ def _chunk(task: Task) -> tuple[Array, list[Array], Array]:
             going &= ~ended
             if not going.any():
                 break
-            if going.sum() < 0.7 * len(going):  # those that ended stand still until then
+            if 2 * going.sum() < len(going):  # those that ended stand still until then
                 left = going.nonzero()[0]
                 todo, task, free, point = todo[left], task.take(left), free[..., left], point.take(left)
                 seen, _ = _residuals(task, free, point)

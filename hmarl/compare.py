@@ -43,10 +43,13 @@ class Comparison:
         Mean and IQM are of the paired differences, arm less baseline, in the unit of the measure; percent is the mean
         difference as a share of the baseline's mean; improvement is the share of pairs in which the arm is better, ties
         counting half, empty where more is neither better nor worse.
+    former : tuple of str
+        Arms that are in the folder but no longer in the study.
     """
 
     baseline: str
     frame: pd.DataFrame
+    former: tuple[str, ...] = ()
 
     def write(self, path: Path) -> Path:
         """Write the table as CSV, numbers in full.
@@ -100,6 +103,11 @@ class Comparison:
             seeds, days = int(rows["seeds"].min()), int(rows["days"].min())
             counts = _count(seeds, "seed") + (f", {_count(days, 'day')}" if by == "seed and day" else "")
             notes.append(f"Paired by {by} ({counts}): {', '.join(rows['measure'].unique())}.")
+        if self.former:
+            notes.append(
+                f"No longer in the study, from earlier runs: {', '.join(self.former)}; delete their folders to leave "
+                "them out."
+            )
         if self.frame["seeds"].min() < FEW_SEEDS:
             notes.append(
                 f"Fewer than {FEW_SEEDS} seeds: bootstrap intervals are too narrow; those of the summary (t) are "
@@ -143,7 +151,8 @@ def compare(results: Results, baseline: str | None = None, measures: list[str] |
                 rows.append(row)
     if not rows:
         raise ResultsError(f"No arm in {results.where} shares a seed with {base}; run the arms with the same seeds.")
-    return Comparison(base, pd.DataFrame(rows))
+    known = results.about.get("arms", results.arms)
+    return Comparison(base, pd.DataFrame(rows), tuple(arm for arm in results.arms if arm not in known))
 
 
 def pairs(results: Results, arm: str, base: str, measure: str) -> tuple[Array, Array, str]:

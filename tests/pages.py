@@ -88,8 +88,8 @@ def fences(page):
 class Session:
     """A folder, a Python namespace and the exit code of the last command."""
 
-    def __init__(self, folder, settings=()):
-        self.folder, self.settings, self.namespace, self.code = folder, list(settings), {"__name__": "page"}, 0
+    def __init__(self, folder, settings):
+        self.folder, self.settings, self.namespace, self.code = folder, settings, {"__name__": "page"}, 0
 
     def run(self, fence):
         assert fence.language in LANGUAGES, f"{fence}: a fence must say what it is, one of {sorted(LANGUAGES)}"
@@ -158,7 +158,8 @@ class Session:
             (self.folder / target).write_text(said, encoding="utf-8")
             return ""
         if words[0] in ("run", "sweep"):
-            words = [*words, *self.settings]
+            told = " ".join(words)
+            words = [*words, *(more for part, extra in self.settings.items() if part in told for more in extra)]
         heard, before = io.StringIO(), sys.argv
         sys.argv = ["hmarl", *words]
         try:
@@ -199,7 +200,7 @@ def install(folder):
 
 
 @contextlib.contextmanager
-def session(folder, settings=()):
+def session(folder, settings):
     """A session in a folder that holds the shipped studies; everything around it is as before afterwards."""
     where, path, modules = Path.cwd(), sys.path[:], set(sys.modules)
     variables = dict(os.environ)

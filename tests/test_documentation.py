@@ -15,14 +15,22 @@ DATA = Path(os.environ.get("HMARL_DATA", ROOT.parent / "shared" / "data"))
 
 
 SMALLER = ("--set", "equilibrium.certificate=none")
-"""What runs and sweeps are told beside what a page says, so that the tests are quick."""
+SHORT = ("--seeds", "1", "--set", "calendar.days=6", "--set", "calendar.hold_out=2", "--set", "community.prosumers=3")
 SETTINGS = {
-    "README.md": (
-        *("--seeds", "1", "--set", "calendar.days=6", "--set", "calendar.hold_out=2"),
-        *("--set", "community.prosumers=3", "--set", "followers=rule-based", "--set", "equilibrium.rounds=1", *SMALLER),
-    ),
-    "docs/howto/report.md": ("--seeds", "1"),  # it is about certificates
+    "README.md": {
+        "": (*SHORT, *SMALLER),
+        "quickstart": (
+            "--set",
+            "followers=rule-based",
+            "--set",
+            "equilibrium.rounds=1",
+            "--arm=regulated",
+            "--arm=mark-up",
+        ),
+    },
+    "docs/howto/report.md": {"": SHORT},  # it is about certificates
 }
+"""Page -> part of a command -> what runs and sweeps are told beside what the page says, so that tests are quick."""
 
 
 def cases():
@@ -46,7 +54,7 @@ def test_every_fence_of_a_page_runs(page, data, tmp_path, monkeypatch):
     else:
         monkeypatch.delenv("HMARL_DATA", raising=False)
     left_out = []
-    settings = SETTINGS.get(str(page.relative_to(ROOT)), SMALLER)
+    settings = SETTINGS.get(str(page.relative_to(ROOT)), {"": SMALLER})
     with pages.session(tmp_path, settings) as session:
         for fence in pages.fences(page):
             if fence.needs == "ray" and importlib.util.find_spec("ray") is None:

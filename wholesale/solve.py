@@ -342,8 +342,8 @@ def _check_scales(matrices: Matrices) -> None:
     if lost.any():
         value = float(size.data[lost][0])
         raise NotSolved(
-            f"Program {matrices.name!r} has a coefficient of {value:g} in row {int(size.row[lost][0])}, which "
-            f"the solver would take for zero (up to {DROPPED:g}); choose units in which the row's numbers are about 1."
+            f"Program {matrices.name!r} has a coefficient of {value:g} in row {int(size.row[lost][0])}, which the "
+            f"solver would take for zero (up to {DROPPED:g}); choose units in which the row's numbers are about 1."
         )
 
 

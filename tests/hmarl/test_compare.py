@@ -1,6 +1,7 @@
 """Paired comparison: the right pairs, scipy's numbers, honest coverage."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -66,6 +67,14 @@ def test_figures_of_a_whole_run_pair_by_seed(runs):
     assert (by, own.shape) == ("seed", (2, 1))
     row = results.compare(measures=["p2p_share"]).frame.iloc[0]
     assert np.isnan(row["improvement"])  # more trade is neither better nor worse
+
+
+def test_arms_of_an_earlier_study_file_are_called_so(runs):
+    results = load(runs)
+    assert not any("No longer in the study" in note for note in results.compare().notes())
+    found = replace(results, about={**results.about, "arms": ["regulated"]}).compare()
+    assert found.former == ("mark-up",)
+    assert any("from earlier runs: mark-up" in note for note in found.notes())
 
 
 def test_the_other_arm_as_baseline_turns_every_sign(runs):
