@@ -161,6 +161,7 @@ print("ALL DONE")
 """
 
 
+@pytest.mark.slow
 def test_no_command_reaches_for_the_network(tmp_path):
     (tmp_path / "study.yaml").write_text(text(tmp_path))
     out, place = ["--out", str(tmp_path / "runs")], str(tmp_path / "runs" / "small")
