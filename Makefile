@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test faults audit lock docs verify verify-mpe bench bench-pypsa setup
+.PHONY: run test faults docs verify verify-mpe bench bench-pypsa setup
 .DEFAULT_GOAL := run
 
 run: setup  ## run the quickstart study, print its summary, write its report
@@ -20,15 +20,6 @@ test: setup  ## format, lint, types, imports, tests
 
 faults: setup  ## the long search for faults: fuzzing, kills, full disks, solvers in trouble (tests/faults/README.md)
 	HMARL_FAULTS=long $(BIN)/pytest tests/faults -m "slow or not slow" -n 0
-
-audit: setup  ## known weaknesses of the locked versions, where the audit service can be reached; unknown is not clean
-	test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
-	.venv-audit/bin/python -m pip install --quiet pip-audit
-	.venv-audit/bin/pip-audit --strict --disable-pip --no-deps -r requirements.lock || { \
-	  echo "Some packages are vulnerable or UNAUDITED (unknown to the service, or it cannot be reached)." >&2; exit 1; }
-
-lock: setup  ## write requirements.lock anew from constraints.txt, with the hashes of the wheels for this machine
-	$(BIN)/python tests/faults/lock.py requirements.lock
 
 docs: setup  ## these pages and the reference of every module as a website: docs/_build/index.html (extra docs)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
@@ -56,9 +47,5 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "hmarl needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing)." \
 	       "Install one and say: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@# LOCKED=1: only wheels whose hashes are in requirements.lock (Linux x86-64, Python 3.11), then the project alone
-	if [ -n "$(LOCKED)" ]; then \
-	  $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock && \
-	  $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .; \
-	else $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'; fi
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
 	@touch $(STAMP)

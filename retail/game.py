@@ -236,8 +236,7 @@ class Game:
 
     def action_for(self, state: State, store_change: Tensor, base: Tensor | None = None) -> Tensor:
         """Battery head [B, N] that asks for a store change [B, N] kWh on a net load, ``base(state)`` when absent."""
-        c = self.community
-        base = self.base(state) if base is None else base
+        c, base = self.community, self.base(state) if base is None else base
         return head_for(store_change, base, c.battery, c.step_hours, self.action)
 
     def feasible(self, state: State) -> tuple[Tensor, Tensor]:
@@ -253,9 +252,8 @@ class Game:
         low, high : Tensor [B, N] kWh
             Store side.
         """
-        c = self.community
-        left = c.steps - state.step - 1
-        return feasible_range(state.stored, c.battery, c.step_hours, left, self.storage_end == "restore")
+        c, restore = self.community, self.storage_end == "restore"
+        return feasible_range(state.stored, c.battery, c.step_hours, c.steps - state.step - 1, restore)
 
     def step(self, state: State, action: Tensor, heads: tuple[str, ...] | None = None) -> tuple[State, Outcome]:
         """Move the batteries, clear the auction, settle the rest at the tariff.
@@ -344,8 +342,7 @@ class Game:
         """What all devices but the battery do in the step; None where there are none."""
         if not self.equipment.present:
             return None
-        arrival = None if state.arrival is None else state.arrival[:, state.step]
-        prices = state.tariff[:, state.step]
+        arrival, prices = None if state.arrival is None else state.arrival[:, state.step], state.tariff[:, state.step]
         return self.equipment.move(state.levels, state.days, state.step, asked, prices, self.auction, arrival)
 
     def move(self, state: State, base: Tensor, asked: Asked) -> tuple[Tensor, Tensor, Tensor]:
@@ -375,8 +372,7 @@ class Game:
         down, up = (change - limits[0]).clamp(min=0), (limits[1] - change).clamp(min=0)
         buy = state.tariff.dollars.buy[:, state.step :]
         expected = self.observer.expected[state.days, state.step + 1 :]
-        end = None if self.storage_end == "restore" else self.end_value
-        battery = self.community.battery
+        end, battery = None if self.storage_end == "restore" else self.end_value, self.community.battery
         usual = usual_terms((down, up), state.stored + change, expected, buy, battery, self.keep, end)
         sell = state.tariff.dollars.sell[:, state.step, None]
         return asked_terms(usual, (down, up), asked, (sell, buy.amax(-1, keepdim=True)))

@@ -22,8 +22,11 @@ def expected(name):
     return json.loads(find(name).with_name("expected.json").read_text())
 
 
+LONG = ("ps_maddpg", "mean_field")
+"""Studies whose reduced size still takes more than ten seconds."""
+
 CASES = [
-    pytest.param(name, arm, id=f"{name}-{arm}")
+    pytest.param(name, arm, id=f"{name}-{arm}", marks=[pytest.mark.slow] if name in LONG else [])
     for name in names()
     if find(name).with_name("expected.json").is_file()
     for arm in expected(name)["arms"]

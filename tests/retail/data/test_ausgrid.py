@@ -34,7 +34,7 @@ def test_ausgrid_hourly_statistics(data):
 
 
 def test_ausgrid_days_outside_the_file_are_refused(data):
-    with pytest.raises(DataError, match="warm-up"):
+    with pytest.raises(DataError, match="warm_up"):
         Ausgrid().read(Window(date(2012, 6, 24), 14, 60, "Australia/Sydney"), data, 0)
     with pytest.raises(DataError, match="no customer"):
         Ausgrid(customers=(1,)).read(WINDOW, data, 0)
