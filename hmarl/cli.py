@@ -75,8 +75,6 @@ def run(
 ) -> None:
     """Run a study, or the manifest.json of a run again; print and store the summary. Finished seeds are kept."""
     from hmarl.datafind import data_dir  # noqa: PLC0415
-    from hmarl.ranking import rank  # noqa: PLC0415
-    from hmarl.results import load  # noqa: PLC0415
     from hmarl.run import run_study  # noqa: PLC0415
     from hmarl.summary import summarize  # noqa: PLC0415
 
@@ -99,6 +97,9 @@ def run(
         summary.write()
         summary.show(_console())
     if summary.rows and checked.rank:
+        from hmarl.ranking import rank  # noqa: PLC0415
+        from hmarl.results import load  # noqa: PLC0415
+
         ranking = rank(load(out / checked.name), checked.rank)
         ranking.write()
         ranking.show(_console())

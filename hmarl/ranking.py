@@ -18,7 +18,7 @@ from rich.table import Table
 from hmarl import storage
 from hmarl.measures import BETTER, MEASURES, column, unit
 from hmarl.results import Results
-from hmarl.statistics import Estimate, interval, paired
+from hmarl.statistics import Estimate, interval, paired, plus_minus
 from hmarl.study_file.plan import Rank
 
 CERTIFICATE = ("converged", "leader_gap", "exploitability")
@@ -210,8 +210,7 @@ def _cells(row: pd.Series[Any], digits: int) -> list[str]:
 
 def _figure(row: pd.Series[Any], name: str, digits: int, *, sign: bool = False) -> str:
     half = (row[f"{name}_high"] - row[f"{name}_low"]) / 2
-    mean = f"{row[name]:{'+' if sign else ''}.{digits}f}"
-    return mean if math.isnan(half) else f"{mean} ± {half:.{digits}f}"
+    return plus_minus(row[name], None if math.isnan(half) else half, digits, sign=sign)
 
 
 def _certified(value: float, name: str) -> str:

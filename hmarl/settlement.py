@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wholesale.market import Clearing
 
 Array = NDArray[np.float64]
+IMPACT_SHARE = 0.05
+"""Share of the mean absolute net load by which it is moved to see how the wholesale price follows."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,35 @@ def settle_position(
         two_price=exchange is not None and exchange.two_price,
     )
     return Settled(played, forecast, bid, day_ahead, real_time, lmp, real_lmp, ledger)
+
+
+def moved_prices(world: World, settled: Settled, share: float) -> tuple[Array, Array, float]:
+    """Clear settled days anew with the community's net load moved down and up.
+
+    Parameters
+    ----------
+    world : World
+        With a wholesale market.
+    settled : Settled
+        D days.
+    share : float
+        Of the mean absolute net load, by which it is moved.
+
+    Returns
+    -------
+    low, high : array [D, T] $/MWh
+        Price at the aggregator's bus with less and with more net load.
+    aside : float kWh
+        By how much the net load of one community was moved, each way.
+    """
+    assert world.exchange is not None
+    net, bus, days = settled.played.net.numpy(), world.exchange.bus, settled.played.days
+    aside = share * max(float(np.abs(net).mean()), 1e-6)
+    low, high = (
+        clear(world.exchange, world, net + sign * aside, days, real_time=True).price(bus).reshape(net.shape)
+        for sign in (-1.0, 1.0)
+    )
+    return low, high, aside
 
 
 def _prices(world: World, kwh: Array, on: torch.Tensor) -> Array:

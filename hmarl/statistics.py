@@ -44,6 +44,29 @@ class Estimate:
         return self.half_width is not None and abs(self.mean) > self.half_width
 
 
+def plus_minus(mean: float, half_width: float | None, digits: int, *, sign: bool = False) -> str:
+    """Write a figure with half of its interval.
+
+    Parameters
+    ----------
+    mean : float
+        In the unit of the sample.
+    half_width : float or None
+        None leaves the interval out.
+    digits : int
+        Decimals.
+    sign : bool
+        Whether a plus is written.
+
+    Returns
+    -------
+    str
+        Such as ``+1.5 ± 0.3``.
+    """
+    figure = f"{mean:{'+' if sign else ''}.{digits}f}"
+    return figure if half_width is None else f"{figure} ± {half_width:.{digits}f}"
+
+
 def interval(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     """Mean and t interval.
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from hmarl import storage
 from hmarl.measures import MEASURES
-from hmarl.statistics import Estimate, interval, paired
+from hmarl.statistics import Estimate, interval, paired, plus_minus
 from hmarl.study import Arm, Study
 
 WIDTH = 100
@@ -220,9 +220,8 @@ def _value(run: dict[str, Any], measure: str) -> float:
 def _figure(estimate: Estimate | None, digits: int, *, sign: bool = False) -> str:
     if estimate is None or not math.isfinite(estimate.mean):
         return "-"
-    mean = f"{estimate.mean:{'+' if sign else ''}.{digits}f}"
     mark = "*" if sign and estimate.differs_from_zero else ""
-    return mean if estimate.half_width is None else f"{mean} ± {estimate.half_width:.{digits}f}{mark}"
+    return plus_minus(estimate.mean, estimate.half_width, digits, sign=sign) + mark
 
 
 def _fitting(header: list[str], lines: list[list[str]]) -> int:

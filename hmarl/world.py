@@ -352,7 +352,7 @@ def _exchange(section: WholesaleSection, community: Community, data: Path | None
     if not isinstance(market, PriceSeries):
         return Exchange(market, system, section.bus, two_price), ()
     market = _on_calendar(market, community, data)
-    return Exchange(market, system, section.bus, two_price, community.warm_up), (Path(market.path),)
+    return Exchange(market, system, section.bus, two_price, community.warm_up), market.files
 
 
 def _on_calendar(market: PriceSeries, community: Community, data: Path | None) -> PriceSeries:

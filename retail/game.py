@@ -17,7 +17,7 @@ from retail.clearing import clear_at, clear_blocks
 from retail.community import Community
 from retail.devices import at_meter, feasible_range, wear
 from retail.equipment import Equipment, Used
-from retail.heads import BLOCK_HEADS, Asked, asked_terms, named
+from retail.heads import BLOCK_HEADS, Asked, asked_terms, named, without_number
 from retail.observation import Features, Observer, Public
 from retail.orders import Orders, Trades, position_orders
 from retail.peak import Peak, excess, peak_relief
@@ -236,7 +236,8 @@ class Game:
 
     def action_for(self, state: State, store_change: Tensor, base: Tensor | None = None) -> Tensor:
         """Battery head [B, N] that asks for a store change [B, N] kWh on a net load, ``base(state)`` when absent."""
-        c, base = self.community, self.base(state) if base is None else base
+        c = self.community
+        base = self.base(state) if base is None else base
         return head_for(store_change, base, c.battery, c.step_hours, self.action)
 
     def feasible(self, state: State) -> tuple[Tensor, Tensor]:
@@ -252,8 +253,9 @@ class Game:
         low, high : Tensor [B, N] kWh
             Store side.
         """
-        c, restore = self.community, self.storage_end == "restore"
-        return feasible_range(state.stored, c.battery, c.step_hours, c.steps - state.step - 1, restore)
+        c = self.community
+        left = c.steps - state.step - 1
+        return feasible_range(state.stored, c.battery, c.step_hours, left, self.storage_end == "restore")
 
     def step(self, state: State, action: Tensor, heads: tuple[str, ...] | None = None) -> tuple[State, Outcome]:
         """Move the batteries, clear the auction, settle the rest at the tariff.
@@ -283,11 +285,8 @@ class Game:
         if state.step >= c.steps:
             raise GameError(f"The day is over after {c.steps} steps; call reset.")
         if not bool(torch.isfinite(action.sum())):
-            lost = (~torch.isfinite(action)).any(-1).any(0).nonzero().ravel().tolist()
-            whose = ", ".join(f"agent {n} ({c.names[n]})" for n in lost[:3]) + (", ..." if len(lost) > 3 else "")
-            raise GameError(
-                f"An action of step {state.step} is not a number, of {whose}; check the policy that made it."
-            )
+            lost = without_number(action, c.names)
+            raise GameError(f"An action of step {state.step} is not a number, of {lost}; check its policy.")
         asked = named(action, heads, self.heads)
         prices = state.tariff[:, state.step]
         used = self._use(state, asked)
@@ -342,8 +341,8 @@ class Game:
         """What all devices but the battery do in the step; None where there are none."""
         if not self.equipment.present:
             return None
-        arrival, prices = None if state.arrival is None else state.arrival[:, state.step], state.tariff[:, state.step]
-        return self.equipment.move(state.levels, state.days, state.step, asked, prices, self.auction, arrival)
+        prices = state.tariff[:, state.step]
+        return self.equipment.move(state.levels, state.days, state.step, asked, prices, self.auction, state.arriving)
 
     def move(self, state: State, base: Tensor, asked: Asked) -> tuple[Tensor, Tensor, Tensor]:
         """Projected change of the battery on a net load [B, N] kWh, and its limits; each [B, N] kWh, store side."""
@@ -362,17 +361,17 @@ class Game:
         prices: Tariff,
     ) -> tuple[Trades, Tensor]:
         """Clear the auction; under ``contingent`` with the blocks, which then decide the move of the store."""
-        arrival = None if state.arrival is None else state.arrival[:, state.step]
         if self.dispatch == "committed":
-            return clear_at(self.auction, posted, prices, arrival), change
+            return clear_at(self.auction, posted, prices, state.arriving), change
         terms, c = self._terms(state, change, limits, asked), self.community
-        return clear_blocks(self.auction, posted, change, terms, c.battery, c.step_hours, prices, arrival)
+        return clear_blocks(self.auction, posted, change, terms, c.battery, c.step_hours, prices, state.arriving)
 
     def _terms(self, state: State, change: Tensor, limits: tuple[Tensor, Tensor], asked: Asked) -> Terms:
         down, up = (change - limits[0]).clamp(min=0), (limits[1] - change).clamp(min=0)
         buy = state.tariff.dollars.buy[:, state.step :]
         expected = self.observer.expected[state.days, state.step + 1 :]
-        end, battery = None if self.storage_end == "restore" else self.end_value, self.community.battery
+        end = None if self.storage_end == "restore" else self.end_value
+        battery = self.community.battery
         usual = usual_terms((down, up), state.stored + change, expected, buy, battery, self.keep, end)
         sell = state.tariff.dollars.sell[:, state.step, None]
         return asked_terms(usual, (down, up), asked, (sell, buy.amax(-1, keepdim=True)))

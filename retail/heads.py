@@ -56,6 +56,24 @@ def named(action: Tensor, chosen: tuple[str, ...] | None, every: tuple[str, ...]
     return dict(zip(names, action.unbind(-1), strict=True))
 
 
+def without_number(action: Tensor, names: tuple[str, ...]) -> str:
+    """Name the agents whose action holds something that is no number.
+
+    Parameters
+    ----------
+    action : Tensor [B, N, A]
+    names : tuple of str
+        Of the N prosumers.
+
+    Returns
+    -------
+    str
+        At most three of them.
+    """
+    lost = (~torch.isfinite(action)).any(-1).any(0).nonzero().ravel().tolist()
+    return ", ".join(f"agent {n} ({names[n]})" for n in lost[:3]) + (", ..." if len(lost) > 3 else "")
+
+
 def asked_terms(usual: Terms, most: tuple[Tensor, Tensor], asked: Asked, range_: tuple[Tensor, Tensor]) -> Terms:
     """Terms of the blocks of contingent dispatch, as far as an action sets them.
 

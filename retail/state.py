@@ -62,6 +62,11 @@ class State:
     last_cash: Tensor
     outlook: Outlook = field(repr=False)
 
+    @property
+    def arriving(self) -> Tensor | None:
+        """Order of arrival in the auction of this step, Tensor [B, N] int64; by position when None."""
+        return None if self.arrival is None else self.arrival[:, self.step]
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hmarl.settlement import Settled, clear, settle_position
+from hmarl.settlement import IMPACT_SHARE, Settled, moved_prices, settle_position
 from hmarl.world import World
 
 Array = NDArray[np.float64]
 POSITIONS = (0.8, 0.9, 0.95, 1.05, 1.1, 1.2)
 """Day-ahead positions that are tried, as multiples of the one that was taken."""
-ASIDE = 0.05
-"""Share of the mean absolute net load by which it is moved to see how the price follows."""
 
 
 def market_power(world: World, judged: Settled, competitive: Settled | None) -> dict[str, Any]:
@@ -47,7 +45,7 @@ def market_power(world: World, judged: Settled, competitive: Settled | None) -> 
     }
 
 
-def price_impact(world: World, judged: Settled, share: float = ASIDE) -> dict[str, float]:
+def price_impact(world: World, judged: Settled, share: float = IMPACT_SHARE) -> dict[str, float]:
     """How the real-time price at the aggregator's bus follows its own net load.
 
     Parameters
@@ -65,17 +63,11 @@ def price_impact(world: World, judged: Settled, share: float = ASIDE) -> dict[st
     dict
         Mean slope in $/MWh per MW, elasticity at the means, and the aggregator's share of all load.
     """
-    assert world.exchange is not None
     assert judged.real_time is not None
-    net = judged.played.net.numpy()
-    aside = share * max(float(np.abs(net).mean()), 1e-6)
-    bus, days = world.exchange.bus, judged.played.days
-    low, high = (
-        clear(world.exchange, world, net + sign * aside, days, real_time=True).price(bus) for sign in (-1.0, 1.0)
-    )
+    low, high, aside = moved_prices(world, judged, share)
     moved = float(world.meter.to_mw(np.array([2.0 * aside]))[0])
     slope = float((high - low).mean()) / moved
-    own = world.meter.to_mw(net.reshape(-1))
+    own = world.meter.to_mw(judged.played.net.numpy().reshape(-1))
     price = float(judged.real_time_lmp.mean())
     every = float(judged.real_time.load.sum(1).mean() + judged.real_time.accepted.sum(1).mean())
     return {

@@ -19,7 +19,7 @@ from hmarl.equilibrium.answer import settle, teach
 from hmarl.equilibrium.iterate import Iterate, Report, Step, learns, price_change, restore, snapshot, view
 from hmarl.pictures import picture
 from hmarl.policies.base import Learner
-from hmarl.settlement import Settled, clear
+from hmarl.settlement import IMPACT_SHARE, Settled, moved_prices
 from hmarl.training import Row
 from hmarl.world import World
 from retail.auctions.none import NoAuction
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from aggregator.trust_region import Search, Trial
 
 Array = NDArray[np.float64]
-IMPACT_SHARE = 0.05
-"""Share of the mean absolute net load by which it is moved to see how the wholesale price follows."""
 
 
 @dataclass(frozen=True)
@@ -336,14 +334,8 @@ def observe(world: World, settled: Settled, price: Array, *, impact: bool) -> Ob
     grid = settled.played.outcome.grid
     importing, exporting = (x.clamp(min=0).sum(-1).numpy() for x in (grid, -grid))
     slope = np.zeros(settled.lmp.shape)
-    net = settled.played.net.numpy()
     if impact and world.exchange is not None:
-        aside = IMPACT_SHARE * max(float(np.abs(net).mean()), 1e-6)
-        exchange, days = world.exchange, settled.played.days
-        low, high = (
-            clear(exchange, world, net + sign * aside, days).price(exchange.bus).reshape(net.shape)
-            for sign in (-1.0, 1.0)
-        )
+        low, high, aside = moved_prices(world, settled, IMPACT_SHARE)
         slope = np.maximum(world.meter.to_per_kwh(high - low) / (2.0 * aside), 0.0)
     wholesale = world.meter.to_per_kwh(settled.real_time_lmp)
     return Observed(price, importing, exporting, settled.profit, wholesale, slope)

@@ -235,8 +235,8 @@ class PPOLearner:
         personal, central = g.gather(rows.personal), self._central(rows)
         with torch.no_grad():
             value = g.scatter(self.critic(central, personal))[..., 0].reshape(steps + 1, batch, -1)
-        reward, p = rollout.reward[..., g.agents] / self.reward_scale, self.policy
-        advantage = generalised_advantage(reward, value, p.gamma, p.gae, rollout.terminated)
+        reward = rollout.reward[..., g.agents] / self.reward_scale
+        advantage = generalised_advantage(reward, value, self.policy.gamma, self.policy.gae, rollout.terminated)
         full = torch.zeros(steps * batch, agents, 2)
         full[:, g.agents] = torch.stack([advantage, advantage + value[:-1]], -1).flatten(0, 1)
         grouped, acted = g.gather(full), g.gather(rollout.action.flatten(0, 1))

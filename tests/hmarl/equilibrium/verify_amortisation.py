@@ -24,12 +24,7 @@ from retail.streams import stream
 
 WIDTH = 0.06
 """$/kWh by which each price of a day of training may differ from the default tariff."""
-WAYS = (
-    "one tariff, as it is",
-    "many tariffs, as they are",
-    "one tariff, short retraining",
-    "many tariffs, short retraining",
-)
+FULL = "that tariff alone, full training"
 
 
 def regrets(seed, count):
@@ -51,34 +46,35 @@ def regrets(seed, count):
         return float(play(world.game, learner, world.training, fresh[k], world.arrival).cost.mean()) - best[k]
 
     full, short = world.policy.episodes, world.policy.retrain_episodes
-    found = {way: [] for way in (*WAYS, "full training")}
-    at = {"one": usual, "many": spread(rules, prices, usual, WIDTH, world, 0)}
+    found = {}
+    at = {"one tariff": usual, "many tariffs": spread(rules, prices, usual, WIDTH, world, 0)}
     for name, tariff in at.items():
         learner, days = start()
         learn(learner, days, tariff, full, 0)
         trained = snapshot(learner, days)
+        as_they_are, retrained = found.setdefault(name, []), found.setdefault(f"{name}, then a short retraining", [])
         for k in range(count):
             restore(learner, days, trained)
-            plural = "many tariffs, {}" if name == "many" else "one tariff, {}"
-            found[plural.format("as they are" if name == "many" else "as it is")].append(regret(learner, k))
+            as_they_are.append(regret(learner, k))
             learn(learner, days, fresh[k], short, full)
-            found[plural.format("short retraining")].append(regret(learner, k))
+            retrained.append(regret(learner, k))
+    found[FULL] = []
     for k in range(count):
         learner, days = start()
         learn(learner, days, fresh[k], full, 0)
-        found["full training"].append(regret(learner, k))
+        found[FULL].append(regret(learner, k))
     return found
 
 
 def table(by_seed):
     """Markdown of means over tariffs and of paired differences over seeds."""
     means = {way: np.array([np.mean(one[way]) for one in by_seed]) for way in by_seed[0]}
-    base = means["full training"]
+    base = means[FULL]
     lines = ["| followers | above the optimum, $/day | less full training |", "|---|---|---|"]
     for way, mean in means.items():
         gap, n = mean - base, len(mean)
-        half = stats.t.ppf(0.975, n - 1) * gap.std(ddof=1) / np.sqrt(n) if n > 1 and way != "full training" else None
-        less = "" if way == "full training" else f"{gap.mean():+.2f}" + ("" if half is None else f" ± {half:.2f}")
+        half = stats.t.ppf(0.975, n - 1) * gap.std(ddof=1) / np.sqrt(n) if n > 1 and way != FULL else None
+        less = "" if way == FULL else f"{gap.mean():+.2f}" + ("" if half is None else f" ± {half:.2f}")
         lines.append(f"| {way} | {mean.mean():.2f} | {less} |")
     return "\n".join(lines)
 
