@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test faults docs verify verify-mpe bench bench-pypsa setup
+.PHONY: run test faults lock audit docs verify verify-mpe bench bench-pypsa setup
 .DEFAULT_GOAL := run
 
 run: setup  ## run the quickstart study, print its summary, write its report
@@ -20,6 +20,12 @@ test: setup  ## format, lint, types, imports, tests
 
 faults: setup  ## the long search for faults: fuzzing, kills, full disks, solvers in trouble (tests/faults/README.md)
 	HMARL_FAULTS=long $(BIN)/pytest tests/faults -m "slow or not slow" -n 0
+
+lock: setup  ## write requirements.lock anew from constraints.txt: all wheels, with their hashes on the package index
+	$(BIN)/python tests/faults/lock.py requirements.lock
+
+audit: setup  ## weaknesses known of the locked versions, where the package index can be asked; unknown is never clean
+	$(BIN)/python tests/faults/audit.py requirements.lock
 
 docs: setup  ## these pages and the reference of every module as a website: docs/_build/index.html (extra docs)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
@@ -47,5 +53,9 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "hmarl needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing)." \
 	       "Install one and say: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	@# LOCKED=1: only files whose hashes are in requirements.lock, then the project alone
+	if [ -n "$(LOCKED)" ]; then \
+	  $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .; \
+	else $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'; fi
 	@touch $(STAMP)

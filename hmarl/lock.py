@@ -30,7 +30,7 @@ def locked(folder: Path) -> Iterator[None]:
     RunFolderError
         If another process is at work there.
     """
-    path = folder.with_name(f".{folder.name}.lock")
+    path = _beside(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = _grab(path)
     if handle is None:
@@ -49,6 +49,23 @@ def locked(folder: Path) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         os.close(handle)
+
+
+def clear_dead(folder: Path) -> None:
+    """Remove the lock that a killed process left beside a run folder; one that is held stays.
+
+    Parameters
+    ----------
+    folder : Path
+        As for `locked`.
+    """
+    if _beside(folder).exists():
+        with contextlib.suppress(RunFolderError), locked(folder):
+            pass
+
+
+def _beside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
 
 
 def _grab(path: Path) -> int | None:

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from hmarl import manifest, storage
 from hmarl.job import Computed, Failure, Job, Simulate, compute, keep, one_thread, work
-from hmarl.lock import locked
+from hmarl.lock import clear_dead, locked
 from hmarl.progress import Board
 from hmarl.study import Study
 from hmarl.study_file.plan import Execution
@@ -161,6 +161,7 @@ def run_jobs(
     skipped = [job for job in wanted if job.folder in ended]
     todo = [job for job in wanted if job.folder not in ended]
     for job in skipped:
+        clear_dead(job.folder)
         storage.tidy(job.folder)
         changed = manifest.changed_data(storage.read_json(job.folder / storage.MANIFEST) or {}, data)
         if changed:

@@ -15,7 +15,7 @@ from rich.table import Table
 from hmarl import storage
 from hmarl.design import Design, design
 from hmarl.job import Job, Simulate
-from hmarl.measures import MEASURES
+from hmarl.measures import MEASURES, column
 from hmarl.results import DESIGN_FILE, STUDY_FILE, ResultsError, load
 from hmarl.run import Outcome, run_jobs
 from hmarl.sensitivity import INDICES, indices
@@ -50,8 +50,8 @@ class Sweep:
     notes: tuple[str, ...]
 
     def write(self) -> None:
-        """Write ``sweep.csv`` (every run) and ``indices.csv``, numbers in full."""
-        timeless = self.points.drop(columns="run_seconds")
+        """Write ``sweep.csv`` (every run, without its times) and ``indices.csv``, numbers in full."""
+        timeless = self.points.drop(columns=["run_seconds", column("training_time")], errors="ignore")
         for name, frame in (("sweep.csv", timeless), ("indices.csv", self.indices)):
             storage.write_bytes(self.folder / name, frame.to_csv(index=False, lineterminator="\n").encode())
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROUNDING = 1e-11  # of all MW involved: what sums of floating-point numbers may miss
+ROUNDING = 1e-13  # of all MW involved: what sums of floating-point numbers may miss
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wholesale.system import Line, System, Unit
 
 
+MOST_MW = 1e9  # a hundred times all plants of the world; beside more than this the MW of others are lost in rounding
 SLOPE_ROUNDING = 1e-9  # of a slope: what printed break points of a straight line may miss
 
 
@@ -93,6 +94,11 @@ def _unit(unit: Unit, buses: Sequence[str]) -> Iterator[str]:
     yield from commitment_mistakes(unit)
     if not (math.isfinite(unit.p_min) and math.isfinite(unit.p_max)):
         yield f"Unit {unit.name!r} has p_min {unit.p_min:g} MW and p_max {unit.p_max:g} MW; both must be finite."
+    elif max(-unit.p_min, unit.p_max) > MOST_MW:
+        yield (
+            f"Unit {unit.name!r} has p_min {unit.p_min:g} MW and p_max {unit.p_max:g} MW; both must lie within "
+            f"{MOST_MW:g} MW: give MW, not W, and a smaller stand-in for a unit without limit."
+        )
     elif unit.p_min > unit.p_max:
         yield f"Unit {unit.name!r} has p_min {unit.p_min:g} MW above p_max {unit.p_max:g} MW; exchange or correct them."
 

@@ -1,4 +1,4 @@
-"""The same bytes with any number of workers, and memory that does not grow with episodes."""
+"""The same bytes with any number of workers, and memory that does not grow with episodes or rounds."""
 
 import os
 from pathlib import Path
@@ -8,12 +8,29 @@ import pytest
 import torch
 from faults.small_study import contents, hmarl, text
 
+from hmarl.equilibrium.coordinator import Coordinator
 from hmarl.evaluation import arrivals
 from hmarl.policies.base import Spec, portfolio_clusters
 from hmarl.policies.ppo import MAPPO
+from hmarl.study import Study
 from hmarl.training import Ground, train
+from hmarl.world import build
 from retail import Battery, Community, Game, Tariff, auction
 from retail.streams import stream
+
+ROUNDS = """
+study: rounds
+seeds: 1
+calendar: {start: 2012-07-02, days: 6, zone: Australia/Sydney, hold_out: 2, warm_up: 3}
+community: {source: synthetic, prosumers: 5, pv: 0.6, battery: 0.4}
+tariff: {name: time-of-use, average_cap: 0.23}
+game: {action: raw}
+followers: {name: mappo, episodes: 8, retrain_episodes: 8, batch_days: 8, minibatches: 1, epochs: 1, hidden: [16]}
+leader: {name: learned, trials: 20}
+wholesale: {name: dc-opf, case: pjm5, bus: B, replication: 4000}
+equilibrium: {rounds: 80, tolerance: 0.000001, certificate: none}
+arms: {learned: {}}
+"""
 
 
 @pytest.mark.slow
@@ -57,3 +74,14 @@ def test_memory_does_not_grow_with_episodes(tried):
     learn(30)
     before, after = learn(30), learn(200)
     assert after - before < 10, f"{after - before:.1f} MB more after 200 updates"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not say what memory is in use")
+def test_memory_does_not_grow_with_rounds(tried):
+    used = []
+    for _ in Coordinator(build(Study.parse(ROUNDS).arm("learned"), 0, None)):
+        tried("rounds watched for leaks", 1)
+        used.append(resident_mb())
+    assert len(used) == 80
+    assert used[-1] - used[20] < 5, f"{used[-1] - used[20]:.1f} MB more after 60 rounds"

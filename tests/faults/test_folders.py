@@ -113,6 +113,18 @@ def test_a_second_process_is_refused(copy, command_line):
     assert not (copy / "runs" / "small" / "rule" / "1").exists()
 
 
+def test_the_lock_of_a_killed_process_does_not_stay(copy, command_line):
+    left = copy / "runs" / "small" / "rule" / ".0.lock"
+    left.write_text("process 1 on elsewhere\n")
+    before = contents(copy / "runs")
+    code, _, said = command_line("run", copy / "study.yaml", "--out", copy / "runs")
+    assert code == 0, said
+    assert not left.exists()
+    del before["small/rule/.0.lock"]
+    after = contents(copy / "runs")
+    assert {name: after.get(name) for name in before} == before
+
+
 def test_a_job_that_another_process_finished_meanwhile_is_not_redone(copy, monkeypatch):
     study = Study.read(copy / "study.yaml")
     real, seen = storage.finished, []

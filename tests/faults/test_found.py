@@ -1,5 +1,6 @@
 """What the search for faults found, in its smallest form: each was a traceback, a hang or a silent mistake once."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,7 +8,7 @@ from hmarl.study import Study, StudyError
 from hmarl.study_file.problems import Problem
 from retail import AUCTIONS, Orders, auction
 from retail.auctions.limits import AuctionError
-from wholesale import System, market
+from wholesale import System, SystemInvalid, Unit, market
 
 HEAD = """
 study: small
@@ -66,3 +67,21 @@ def test_arrivals_that_are_no_order_are_refused(name, arrival):
 def test_a_bus_with_nothing_at_it_is_cleared():
     clearing = market("dc-opf").clear(System("lonely", ("a",), (), (), [[0.0], [0.0]]))
     assert clearing.shed.sum() == clearing.cost.sum() == 0
+
+
+def beside(p_max):
+    """A unit that could take 5 MW, beside one of any size; nobody needs anything."""
+    units = [Unit("g0", "b", 0.0, p_max, (0.0, 25.0, 0.0)), Unit("g1", "b", -5.0, 40.0, (0.0, 0.0, 0.0))]
+    return System("two", ("b",), units, (), np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize("name", ["merit-order", "dc-opf"])
+def test_a_giant_unit_does_not_hide_the_others(name):
+    clearing = market(name).clear(beside(1e9))
+    assert clearing.dispatch.sum() == 0
+    assert clearing.lmp.item() == 0
+
+
+def test_a_unit_in_watts_is_refused():
+    with pytest.raises(SystemInvalid, match="both must lie within 1e\\+09 MW: give MW, not W"):
+        beside(1e12)
