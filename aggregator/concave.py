@@ -19,6 +19,8 @@ TOLERANCE = 1e-9
 ACCEPTED = 1e-6
 BACK = 0.995
 FLAT = 1e-12
+DONE = 1e-16
+"""Mean product of slack and price below which further steps only add rounding."""
 
 
 class NoStep(RuntimeError):
@@ -52,13 +54,16 @@ def maximise(linear: Array, bend: Array, rows: Array, limit: Array) -> Array:
     size = 1.0 + float(np.abs(limit).max(initial=0.0))
     x = np.zeros(len(linear))
     slack, price = np.maximum(limit - rows @ x, 0.1 * size), np.full(len(limit), 1.0)
-    worst = np.inf
+    best, least = x, np.inf  # past its accuracy the method drifts away again, so the best point is kept
     for _ in range(ITERATIONS):
         dual = hessian @ x + cost + rows.T @ price
         primal = rows @ x + slack - limit
         gap = float(slack @ price) / len(limit)
-        worst = max(float(np.abs(dual).max(initial=0.0)), float(np.abs(primal).max()) / size, gap)
-        if worst <= TOLERANCE or (gap <= 1e-13 and worst <= ACCEPTED):
+        pull = 1.0 + float((np.abs(rows).T @ price).max(initial=0.0))  # a thin set of points has large prices
+        worst = max(float(np.abs(dual).max(initial=0.0)) / pull, float(np.abs(primal).max()) / size, gap)
+        if worst < least:
+            best, least = x, worst
+        if worst <= TOLERANCE or gap <= DONE:
             break
         weight = price / slack
         normal = hessian + rows.T @ (weight[:, None] * rows) + FLAT * np.eye(len(x))
@@ -69,9 +74,9 @@ def maximise(linear: Array, bend: Array, rows: Array, limit: Array) -> Array:
         dx, dslack, dprice = _direction(*here, (after / gap) ** 3 * gap - dslack * dprice)
         length = BACK * min(_length(slack, dslack), _length(price, dprice), 1.0 / BACK)
         x, slack, price = x + length * dx, slack + length * dslack, price + length * dprice
-    if worst > ACCEPTED:
-        raise NoStep(f"The step of {len(x)} prices stopped at a residual of {worst:.1e} (allowed {ACCEPTED:.0e}).")
-    return x
+    if least > ACCEPTED:
+        raise NoStep(f"The step of {len(x)} prices stopped at a residual of {least:.1e} (allowed {ACCEPTED:.0e}).")
+    return best
 
 
 def _direction(

@@ -73,7 +73,8 @@ class Sweep:
             for row in rows.sort_values("value", key=abs, ascending=False, kind="stable").to_dict("records"):
                 ends = f"{row['low']:.3g} to {row['high']:.3g}" if pd.notna(row["low"]) else "-"
                 table.add_row(f"  {row['path']}", f"{row['value']:.3g}", ends)
-        console.print(table)
+        if table.row_count:
+            console.print(table)
         runs = f"{len(self.points)} runs at {len(self.design.points)} points; seeds of a point are averaged."
         for note in (runs, *self.notes):
             console.print(textwrap.fill(note, WIDTH), markup=False, highlight=False, soft_wrap=True)

@@ -1,15 +1,20 @@
 """What the search for faults found, in its smallest form: each was a traceback, a hang or a silent mistake once."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from hmarl.equilibrium.coordinator import Coordinator
 from hmarl.study import Study, StudyError
 from hmarl.study_file.problems import Problem
+from hmarl.world import build
 from retail import AUCTIONS, Orders, auction
 from retail.auctions.limits import AuctionError
 from wholesale import System, SystemInvalid, Unit, market
 
+STUDIES = Path(__file__).resolve().parents[2] / "studies"
 HEAD = """
 study: small
 calendar: {start: 2012-07-02, days: 3, zone: UTC}
@@ -85,3 +90,16 @@ def test_a_giant_unit_does_not_hide_the_others(name):
 def test_a_unit_in_watts_is_refused():
     with pytest.raises(SystemInvalid, match="both must lie within 1e\\+09 MW: give MW, not W"):
         beside(1e12)
+
+
+def test_a_leader_finds_its_step_between_nearly_opposite_cuts():
+    """Point 65 of the study `sensitivity`: admissible steps are 2e-5 $/kWh wide, multipliers are in the hundreds."""
+    study = Study.read(STUDIES / "sensitivity" / "study.yaml").change(
+        **{
+            "community.battery": 0.666666666667, "community.pv": 0.333333333333, "community.pv_kwp": 2.0,
+            "community.store.max_kwh": 15.0, "tariff.average_cap": 0.206666666667, "tariff.sell": 0.0466666666667,
+            "wholesale.fuel_cost": 1.5, "wholesale.replication": 7000, "equilibrium.rounds": 1,
+        }
+    )  # fmt: skip
+    (only,) = Coordinator(build(study.arm("stackelberg"), 0, None))
+    assert only.offer is not None
