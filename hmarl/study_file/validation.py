@@ -53,7 +53,7 @@ def validate(kind: type, values: Mapping[str, Any], *, what: str, label: str) ->
     problems += _out_of_range(known)
     said = {problem.path for problem in problems}
     try:
-        instance = adapter(kind).validate_json(json.dumps(known, default=str), strict=True)
+        instance = adapter(kind).validate_json(json.dumps(_clipped(known), default=str), strict=True)
     except ValidationError as error:
         problems += [p for p in _explain(error, known, schema(kind), what=what) if p.path not in said]
         return None, problems
@@ -137,6 +137,16 @@ def _strangers(values: Mapping[str, Any], of: Schema, definitions: Schema, what:
             found += [unknown(name, name, names, what=f"key of {below}", label="keys").under(key) for name in lost]
         found += [problem.under(key) for problem in _strangers(value, inner, definitions, below)]
     return found
+
+
+def _clipped(value: Any) -> Any:
+    """Whole numbers that are refused anyway, cut to a size that the checks of a class can compute with."""
+    if isinstance(value, Mapping):
+        return {key: _clipped(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clipped(one) for one in value]
+    huge = isinstance(value, int) and not isinstance(value, bool) and abs(value) > MOST
+    return (int(MOST) if value > 0 else -int(MOST)) if huge else value
 
 
 def _out_of_range(value: Any, path: str = "") -> list[Problem]:

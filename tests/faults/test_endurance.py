@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from faults.small_study import contents, hmarl, text
+from faults.small_study import contents, environment, hmarl, text
 
 from hmarl.equilibrium.coordinator import Coordinator
 from hmarl.evaluation import arrivals
 from hmarl.policies.base import Spec, portfolio_clusters
 from hmarl.policies.ppo import MAPPO
+from hmarl.results import load as hmarl_results
 from hmarl.study import Study
 from hmarl.training import Ground, train
 from hmarl.world import build
@@ -31,6 +32,47 @@ wholesale: {name: dc-opf, case: pjm5, bus: B, replication: 4000}
 equilibrium: {rounds: 80, tolerance: 0.000001, certificate: none}
 arms: {learned: {}}
 """
+
+
+TIMES = ["run_seconds", "training_time_s"]
+UNLEARNED = """
+study: unlearned
+seeds: 1
+calendar: {start: 2012-07-02, days: 8, zone: Australia/Sydney, hold_out: 3, warm_up: 3}
+community: {source: synthetic, prosumers: 12, pv: 0.6, battery: 0.5}
+tariff: {name: time-of-use, average_cap: 0.23}
+followers: rule-based
+wholesale: {name: dc-opf, case: pjm5, bus: B, replication: 4000}
+equilibrium: {rounds: 3}
+arms:
+  regulated: {leader: fixed}
+  mark-up: {leader: mark-up, followers: zi, auction: cda}
+  stackelberg: {leader: {name: stackelberg, method: bound, scenarios: 3, cuts: 20}}
+"""
+OTHER_PROCESSOR = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "OPENBLAS_CORETYPE": "Nehalem",
+    "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
+}
+"""The kernels of PyTorch, OpenBLAS, MKL and NumPy for a processor of 2008."""
+
+
+@pytest.mark.slow
+def test_what_does_not_learn_is_the_same_on_another_processor(tmp_path, tried):
+    (tmp_path / "study.yaml").write_text(UNLEARNED)
+    run = ("run", tmp_path / "study.yaml", "--jobs", 1, "--out")
+    for name, settings in (("this", {}), ("other", OTHER_PROCESSOR)):
+        done = hmarl(*run, tmp_path / name, env=environment(**settings))
+        assert done.returncode == 0, done.stderr
+    here, there = (hmarl_results(tmp_path / name / "unlearned") for name in ("this", "other"))
+    for name in ("summary", "steps", "agents", "tariffs"):
+        ours, theirs = (
+            getattr(one, name).select_dtypes("number").drop(columns=TIMES, errors="ignore") for one in (here, there)
+        )
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(theirs, ours, rtol=1e-9, atol=1e-9)
+        tried("figures compared between two kinds of processor", ours.size)
 
 
 @pytest.mark.slow

@@ -32,6 +32,8 @@ arms: {base: {}}
         ("seeds: " + "9" * 5000, "is too long a number (at most 300 digits)"),
         ("followers: {name: mappo, episodes: " + "9" * 200 + "}", "finite numbers up to 1e+15"),
         ("equilibrium: {radius: .inf}", "finite numbers up to 1e+15"),
+        ("leader: {name: stackelberg, scenarios: " + "9" * 30 + "}", "finite numbers up to 1e+15"),
+        ("leader: {name: stackelberg, scenarios: -" + "9" * 30 + "}", "finite numbers up to 1e+15"),
         ("calendar: {start: 2012-07-02, days: 1000000000}", "an integer >= 1 and <= 3660"),
         ("calendar: {start: 2012-07-02, days: 3, warm_up: 1000000}", "an integer >= 0 and <= 366"),
         ("calendar: {start: 0001-01-02, days: 3}", "start 0001-01-02 lies outside 1900 to 2199"),
