@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from hmarl.policies.base import portfolio_clusters
@@ -20,6 +22,8 @@ Labels = NDArray[np.int64]
 RESTARTS = 10
 MOST = 10
 """Largest number of clusters that is tried."""
+COMPARED = 3000
+"""Most homes whose days are compared pair by pair: 72 MB of distances, and many times that while they are searched."""
 
 
 class ClusterError(ValueError):
@@ -40,8 +44,8 @@ class Clustering:
         How they were found.
     band : int
         Steps that DTW may shift.
-    between : array [N, N]
-        Distances of the method (Euclidean where days did not decide).
+    series : array [N, T]
+        The mean days that were compared, or would have been.
     agreement : float
         Mean adjusted Rand index of the restarts against the best one; 1 where nothing was searched.
     """
@@ -50,8 +54,13 @@ class Clustering:
     centres: Table
     method: Method
     band: int
-    between: Table = field(repr=False)
+    series: Table = field(repr=False)
     agreement: float = 1.0
+
+    @cached_property
+    def between(self) -> Table:
+        """Distances [N, N] of the method (Euclidean where days did not decide); only made where they are asked for."""
+        return distances(self.series, self.method, self.band)
 
     @property
     def number(self) -> int:
@@ -126,7 +135,7 @@ def distances(days: Table, method: Method, band: int) -> Table:
         Symmetric, 0 on the diagonal.
     """
     if method != "dtw":
-        return np.sqrt(np.square(days[:, None] - days[None]).sum(-1))
+        return np.asarray(cdist(days, days))
     from dtaidistance import dtw  # noqa: PLC0415  a compiled library that few studies need
 
     # The library's window counts the diagonal too.
@@ -176,13 +185,19 @@ def group(
     Raises
     ------
     ClusterError
-        If postcodes are unknown, or more groups are asked for than there are homes.
+        If postcodes are unknown, more groups are asked for than there are homes, or days of too many homes are to be
+        compared.
     """
     c = game.community
     mean, band = mean_days(game, days) if series is None else series, round(band_hours * c.steps / 24)
     if number is not None and not 1 <= number <= c.prosumers:
         raise ClusterError(f"{number} groups asked of {c.prosumers} homes; give 1 to {c.prosumers}, or none.")
-    agreement = 1.0
+    agreement, between = 1.0, None
+    if method in ("random", "euclidean", "dtw") and c.prosumers > COMPARED:
+        raise ClusterError(
+            f"Groups by {method} compare the days of {c.prosumers} homes pair by pair, and {COMPARED} are the most; "
+            "group by portfolio or location."
+        )
     if method == "portfolio":
         labels = portfolio_clusters(game).numpy()
     elif method == "location":
@@ -194,9 +209,8 @@ def group(
         if method == "random":
             labels, agreement = labels[stream(seed, "clusters at random").permutation(len(labels))], 1.0
     labels = np.unique(labels, return_inverse=True)[1].astype(np.int64)
-    between = distances(mean, method, band)
-    centres = _centres(mean, between, labels, method)
-    return Clustering(torch.from_numpy(labels), centres, method, band, between, agreement)
+    centres = _centres(mean, None if method == "random" else between, labels)
+    return Clustering(torch.from_numpy(labels), centres, method, band, mean, agreement)
 
 
 def choices(days: Table, band_hours: float, seed: int) -> list[dict[str, str | int | float]]:
@@ -244,12 +258,12 @@ def _by_postcode(postcodes: tuple[str, ...], homes: int) -> Labels:
     return np.unique(np.asarray(postcodes), return_inverse=True)[1].astype(np.int64)
 
 
-def _centres(days: Table, between: Table, labels: Labels, method: Method) -> Table:
+def _centres(days: Table, between: Table | None, labels: Labels) -> Table:
+    """Medoid of each group by distance; its mean where no distance decided."""
     rows = []
     for k in range(int(labels.max()) + 1):
         mine = np.flatnonzero(labels == k)
-        medoid = mine[between[np.ix_(mine, mine)].sum(1).argmin()]
-        rows.append(days[medoid] if method in ("euclidean", "dtw") else days[mine].mean(0))
+        rows.append(days[mine].mean(0) if between is None else days[mine[between[np.ix_(mine, mine)].sum(1).argmin()]])
     return np.stack(rows)
 
 

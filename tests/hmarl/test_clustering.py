@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from hmarl import clustering
 from hmarl.clustering import ClusterError, choose_number, distances, group, k_medoids, mean_days, silhouette
 from hmarl.policies.base import portfolio_clusters
 from hmarl.study import Study
@@ -141,3 +142,19 @@ def test_a_study_chooses_groups_for_every_policy():
     assert torch.equal(chance.spec.clusters, group(chance.game, chance.training, "random", 0).labels)
     assert any("Homes grouped by dtw: 3 groups" in note for note in daily.notes)
     assert Study.parse(study.to_yaml()).arms == study.arms
+
+
+def test_thousands_of_homes_are_not_compared_pair_by_pair(monkeypatch):
+    """A table of 10,000 x 10,000 distances took 18 GB for a grouping that never looked at it."""
+
+    def never(*given):
+        raise AssertionError("compared")
+
+    monkeypatch.setattr(clustering, "COMPARED", 5)
+    monkeypatch.setattr(clustering, "distances", never)
+    game = homes(KINDS)
+    group(game, TRAINING, "portfolio", 0)
+    group(game, TRAINING, "location", 0, postcodes=("2000", "2010", "2000") * 4)
+    for method in ("random", "euclidean", "dtw"):
+        with pytest.raises(ClusterError, match=f"Groups by {method} compare the days of 12 homes .* 5 are the most"):
+            group(game, TRAINING, method, 0)
