@@ -19,8 +19,8 @@ TOLERANCE = 1e-9
 ACCEPTED = 1e-6
 BACK = 0.995
 FLAT = 1e-12
-DONE = 1e-16
-"""Mean product of slack and price below which further steps only add rounding."""
+DONE = 1e-13
+"""Mean product of slack and price below which further steps add little but rounding."""
 
 
 class NoStep(RuntimeError):
@@ -63,12 +63,15 @@ def maximise(linear: Array, bend: Array, rows: Array, limit: Array) -> Array:
         worst = max(float(np.abs(dual).max(initial=0.0)) / pull, float(np.abs(primal).max()) / size, gap)
         if worst < least:
             best, least = x, worst
-        if worst <= TOLERANCE or gap <= DONE:
+        if worst <= TOLERANCE or (gap <= DONE and least <= ACCEPTED):
             break
         weight = price / slack
         normal = hessian + rows.T @ (weight[:, None] * rows) + FLAT * np.eye(len(x))
         here = (normal, rows, slack, price, dual, primal)
-        _, dslack, dprice = _direction(*here, np.zeros_like(slack))
+        try:
+            _, dslack, dprice = _direction(*here, np.zeros_like(slack))
+        except np.linalg.LinAlgError:  # slacks have met zero: there is no better point to be had
+            break
         length = min(_length(slack, dslack), _length(price, dprice))
         after = float((slack + length * dslack) @ (price + length * dprice)) / len(limit)
         dx, dslack, dprice = _direction(*here, (after / gap) ** 3 * gap - dslack * dprice)

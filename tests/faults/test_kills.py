@@ -108,7 +108,7 @@ def test_killed_at_random_moments(forks, whole, tmp_path, tried):
     rng = random.Random(examples(1, time.time_ns()))
     kind, long = whole[0][1], whole[3]
     stopped_often(
-        forks, whole, tmp_path / "runs", examples(2, 17), lambda k: {"signal": "SIGKILL", "after": rng.random() * long},
+        forks, whole, tmp_path / "runs", examples(2, 25), lambda k: {"signal": "SIGKILL", "after": rng.random() * long},
         tried, f"kill -9 of a {kind} at random moments",
     )  # fmt: skip
 
@@ -118,7 +118,7 @@ def test_killed_at_steps_of_writing(forks, whole, tmp_path, tried):
     rng = random.Random(examples(2, time.time_ns()))
     kind = whole[0][1]
     kinds = stopped_often(
-        forks, whole, tmp_path / "runs", examples(2, 17), lambda k: {"at_write": rng.randint(1, STEPS)}, tried,
+        forks, whole, tmp_path / "runs", examples(2, 25), lambda k: {"at_write": rng.randint(1, STEPS)}, tried,
         f"kill -9 of a {kind} at steps of writing",
     )  # fmt: skip
     assert kinds == {-9}
