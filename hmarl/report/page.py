@@ -12,7 +12,15 @@ from jinja2 import Environment
 
 from hmarl import storage
 from hmarl.ranking import HEADS, NOTE, rank
-from hmarl.report import figures_effects, figures_learners, figures_money, figures_place, figures_time, report_tables
+from hmarl.report import (
+    certificate_table,
+    figures_effects,
+    figures_learners,
+    figures_money,
+    figures_place,
+    figures_time,
+    report_tables,
+)
 from hmarl.report.figures import Lacking, Picture
 from hmarl.report.report_tables import Card, Table
 from hmarl.results import Results, ResultsError, load
@@ -208,10 +216,10 @@ def _part(results: Results, name: str, title: str, figures: tuple[tuple[str, Dra
 def _certificate(results: Results) -> Section:
     section = Section("certificate", "Certificate")
     section.texts = [
-        "What each run says about itself: whether it came to rest, what its leader promised and delivered, bounds, "
-        "yardsticks, invariants. Mean over seeds, and in brackets the lowest and the highest."
+        "What each run proves about itself: whether it came to rest, what its leader promised and delivered, and how "
+        "much leader and homes could still gain by acting otherwise."
     ]
-    section.tables = [report_tables.certificate(results)]
+    section.tables = [certificate_table.key_lines(results), certificate_table.everything(results)]
     return section
 
 

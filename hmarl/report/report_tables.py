@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,11 +36,12 @@ class Row:
 
 @dataclass
 class Table:
-    """A table with a caption."""
+    """A table with a caption; a folded one shows its caption until it is opened."""
 
     caption: str
     heads: list[str]
     rows: list[Row]
+    folded: bool = False
 
 
 @dataclass
@@ -210,8 +210,8 @@ def cards(results: Results, changes: pd.DataFrame) -> list[Card]:
             if row["measure"] in TECHNICAL:
                 continue
             name, low, high = MEASURES[row["measure"]].partition(" [")[0], row["low"], row["high"]
-            size = f"{_figure(abs(row['mean']))} {row['unit']}".replace(" %", " percentage points")
-            ends = f"{_figure(low, sign=True)} to {_figure(high, sign=True)}"
+            size = f"{figure(abs(row['mean']))} {row['unit']}".replace(" %", " percentage points")
+            ends = f"{figure(low, sign=True)} to {figure(high, sign=True)}"
             where = "higher" if row["mean"] > 0 else "lower"
             if not math.isfinite(low):
                 card.clear.append(f"{name}: {where} by {size} (one seed)")
@@ -264,31 +264,6 @@ def _change(changes: pd.DataFrame, arm: str, measure: str) -> Cell:
     half = (high - low) / 2 if math.isfinite(low) else None
     clear = half is not None and abs(mean) > half
     return Cell(_estimate(Estimate(mean, half, 0), sign=True), "change clear" if clear else "change")
-
-
-def certificate(results: Results) -> Table:
-    """Everything the certificates say, by arm.
-
-    Parameters
-    ----------
-    results : Results
-        Of one study.
-
-    Returns
-    -------
-    Table
-        Mean and range over seeds.
-    """
-    flat = {arm: [_flat(run.certificate) for run in results.runs if run.arm == arm] for arm in results.arms}
-    keys = list(dict.fromkeys(key for ones in flat.values() for one in ones for key in one))
-    rows = []
-    for key in keys:
-        cells = [Cell(key.replace("_", " "))]
-        for arm in results.arms:
-            text = _gathered([one[key] for one in flat[arm] if key in one])
-            cells.append(Cell(text, "text" if len(text) > 30 else ""))
-        rows.append(Row(cells))
-    return Table("Over the seeds of each arm.", ["", *results.arms], rows)
 
 
 def indices(found: pd.DataFrame) -> Table:
@@ -374,16 +349,19 @@ def versions(results: Results) -> Table:
     return Table("Versions, data and machine of the runs.", ["", ""], rows)
 
 
-def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        name = f"{above}: {key}" if above else str(key)
-        found |= _flat(value, name) if isinstance(value, Mapping) else {name: value}
-    return found
+def gathered(values: list[Any]) -> str:
+    """One cell for the values of several seeds.
 
+    Parameters
+    ----------
+    values : list
+        Numbers, yes or no, texts, lists of numbers; None where a seed has none.
 
-def _gathered(values: list[Any]) -> str:
-    """One cell for the values of several seeds."""
+    Returns
+    -------
+    str
+        Mean and range, a count, or the different texts; ``-`` where there is nothing.
+    """
     real = [value for value in values if value is not None]
     if not real:
         return "-"
@@ -391,17 +369,29 @@ def _gathered(values: list[Any]) -> str:
         return f"yes, {len(real)} of {len(real)}" if all(real) else f"{sum(real)} of {len(real)}"
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in real):
         low, high = min(real), max(real)
-        mean = _figure(float(np.mean(real)))
-        return mean if low == high else f"{mean} ({_figure(low)} to {_figure(high)})"
+        mean = figure(float(np.mean(real)))
+        return mean if low == high else f"{mean} ({figure(low)} to {figure(high)})"
     if all(isinstance(value, list) and value and all(isinstance(x, float) for x in value) for value in real):
         every = [x for value in real for x in value]  # of homes or steps: the file has them all
-        return f"{len(real[0])} numbers, {_figure(min(every))} to {_figure(max(every))}"
+        return f"{len(real[0])} numbers, {figure(min(every))} to {figure(max(every))}"
     texts = list(dict.fromkeys("none" if value == [] else str(value) for value in real))
     return "; ".join(texts)
 
 
-def _figure(value: float, *, sign: bool = False) -> str:
-    """Three figures, without powers of ten where people can read the number."""
+def figure(value: float, *, sign: bool = False) -> str:
+    """Write three figures, without powers of ten where people can read the number.
+
+    Parameters
+    ----------
+    value : float
+        Any unit; not a number gives ``-``.
+    sign : bool
+        Whether a plus is written.
+
+    Returns
+    -------
+    str
+    """
     if not math.isfinite(value):
         return "-" if math.isnan(value) else str(value)
     if abs(value) < 5e-7:
@@ -413,8 +403,8 @@ def _figure(value: float, *, sign: bool = False) -> str:
 def _estimate(estimate: Estimate, *, sign: bool = False) -> str:
     if not math.isfinite(estimate.mean):
         return "-"
-    mean = _figure(estimate.mean, sign=sign)
-    return mean if estimate.half_width is None else f"{mean} ± {_figure(estimate.half_width)}"
+    mean = figure(estimate.mean, sign=sign)
+    return mean if estimate.half_width is None else f"{mean} ± {figure(estimate.half_width)}"
 
 
 def _count(number: int, what: str) -> str:
