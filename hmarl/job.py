@@ -14,6 +14,7 @@ from typing import Any
 
 from hmarl import manifest, storage
 from hmarl.disk import refused
+from hmarl.heap import keep_freed_memory
 from hmarl.lock import locked
 from hmarl.study_file.arm import Arm
 
@@ -86,8 +87,12 @@ MISTAKES = (ValueError, FileNotFoundError)
 """What the packages raise, with a sentence, about what a user asked for."""
 
 
-def one_thread() -> None:
-    """Use one thread for linear algebra, here and in processes started from here: more would change last digits."""
+def prepare_process() -> None:
+    """Use one thread for linear algebra, here and in processes started from here, and keep memory that was freed.
+
+    More threads would change last digits.
+    """
+    keep_freed_memory()
     for name in THREADS:
         os.environ[name] = "1"
     import torch  # noqa: PLC0415 - after the environment, which it reads once

@@ -21,7 +21,8 @@ from typing import Any
 from rich.console import Console
 
 from hmarl import manifest, storage
-from hmarl.job import Computed, Failure, Job, Simulate, compute, keep, one_thread, work
+from hmarl.heap import give_back_memory
+from hmarl.job import Computed, Failure, Job, Simulate, compute, keep, prepare_process, work
 from hmarl.lock import clear_dead, locked
 from hmarl.progress import Board
 from hmarl.study import Study
@@ -155,7 +156,7 @@ def run_jobs(
     RunFolderError
         If a folder holds a different study, or another process is at work there; nothing has been run then.
     """
-    one_thread()
+    prepare_process()
     resolved = {job.folder: job.arm.resolved() for job in wanted}
     ended = set() if fresh else {job.folder for job in wanted if storage.finished(job.folder, resolved[job.folder])}
     skipped = [job for job in wanted if job.folder in ended]
@@ -190,6 +191,7 @@ def run_jobs(
                 failures.append(failure)
             else:
                 done.append(job.label)
+    give_back_memory()
     return Outcome(folder, tuple(done), tuple(job.label for job in skipped), tuple(failures))
 
 
@@ -279,7 +281,7 @@ def _lost(job: Job, computed: Any) -> Computed | Failure:
 
 
 def _quietly(job: Job, simulate: Simulate | None) -> Computed | Failure:
-    one_thread()
+    prepare_process()
     return compute(job, simulate, lambda stage, share: None)
 
 
@@ -299,7 +301,7 @@ def _start_worker(messages: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _Channel.messages = messages
-    one_thread()
+    prepare_process()
 
 
 def _end_with(parent: int) -> None:
