@@ -20,6 +20,7 @@ KEYS = ("study", "title", "seeds", *SECTIONS, "arms", "measure", "rank", "vary",
 """Every top-level key of a study file."""
 Seed = Annotated[int, Field(ge=0)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
+MOST_SEEDS = 10_000
 HEADER = ("study", "title", "seeds", "measure", "rank", "vary", "sample", "run")
 """Keys that are the same for all arms."""
 
@@ -33,7 +34,7 @@ class Header(Section):
         Name of the study and of its run folder.
     title : str, optional
         For people.
-    seeds : int >= 1 or list of int >= 0
+    seeds : int >= 1 or list of int >= 0, at most 10,000
         A number n stands for 0 .. n - 1.
     measure : list of str
         Names from `hmarl.measures.MEASURES`.
@@ -49,7 +50,9 @@ class Header(Section):
 
     study: str = Field(pattern=NAME)
     title: str | None = None
-    seeds: Annotated[int, Field(ge=1)] | Annotated[list[Seed], Field(min_length=1)] = 1
+    seeds: (
+        Annotated[int, Field(ge=1, le=MOST_SEEDS)] | Annotated[list[Seed], Field(min_length=1, max_length=MOST_SEEDS)]
+    ) = 1
     measure: list[str] = Field(default=list(DEFAULT_MEASURES), min_length=1)
     rank: Rank | None = None
     vary: Annotated[Vary, Field(min_length=1)] | None = None

@@ -31,6 +31,7 @@ arms: {base: {}}
     [
         ("seeds: " + "9" * 5000, "is too long a number (at most 300 digits)"),
         ("followers: {name: mappo, episodes: " + "9" * 200 + "}", "finite numbers up to 1e+15"),
+        ("seeds: 1000000", "an integer >= 1 and <= 10000"),
         ("equilibrium: {radius: .inf}", "finite numbers up to 1e+15"),
         ("leader: {name: stackelberg, scenarios: " + "9" * 30 + "}", "finite numbers up to 1e+15"),
         ("leader: {name: stackelberg, scenarios: -" + "9" * 30 + "}", "finite numbers up to 1e+15"),
