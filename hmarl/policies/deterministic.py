@@ -114,3 +114,9 @@ class Deterministic:
             shares=("gamma", "final_share", "target_rate", "trace"),
             widths=("hidden", "critic_hidden"),
         )
+        updates = self.episodes * self.updates_per_day
+        if 0 < updates <= self.critic_first:
+            raise ValueError(
+                f"episodes is {self.episodes}, which gives {updates:g} updates, and only critics learn in the first "
+                f"{self.critic_first} (critic_first): no actor would ever move; give more episodes or fewer of these."
+            )

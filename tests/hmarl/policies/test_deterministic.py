@@ -171,3 +171,11 @@ def test_bertrand(name):
     assert arena.nash == pytest.approx(1.4729, abs=1e-4)
     price = arena.price(final(make("policies", name, **MANY, gamma=0.0), arena, 400_000))
     assert float(price.mean()) == pytest.approx(arena.nash, rel=0.01)
+
+
+def test_a_training_in_which_no_actor_would_move_is_refused():
+    """The study `coordination` once had 80 updates, and 200 in which only critics learn."""
+    with pytest.raises(ValueError, match=r"episodes is 320, which gives 80 updates, .* first 200 .*no actor"):
+        PSMADDPG(episodes=320)
+    PSMADDPG(episodes=320, critic_first=60)
+    PSMADDPG(episodes=0)
