@@ -80,15 +80,15 @@ def check_pv(
     DataError
         If more than 1 in 1000 steps is above ``PV_LIMIT`` of the installed power.
     """
-    power = pv * 60 / window.step_minutes
-    high = power > PV_LIMIT * np.where(kwp > 0, kwp, np.inf)
+    installed = np.where(kwp > 0, kwp, np.inf) * window.step_minutes / 60  # kWh in a step at full power
+    high = pv > PV_LIMIT * installed
     often = high.sum(axis=0) > len(pv) / 1000
     if often.any():
         n = int(np.argmax(often))
         step = int(np.argmax(high[:, n]))
         raise DataError(
             f"{where}: row {window.clock[step]}, column {names[n]}: PV of {pv[step, n]:.4g} kWh in "
-            f"{window.step_minutes} min is {power[step, n] / kwp[n]:.3g} times the installed {kwp[n]:g} kWp; the "
+            f"{window.step_minutes} min is {pv[step, n] / installed[n]:.3g} times the installed {kwp[n]:g} kWp; the "
             "values look as kW or Wh: convert them to kWh per step, or correct the installed power."
         )
 

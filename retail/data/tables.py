@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from retail.data import DataError, DataMissing
+
+MOST = 1e15
+"""No energy, power or price of a data file is larger, in whatever unit it is written."""
 
 
 def locate(data: Path | None, relative: str) -> Path:
@@ -132,11 +136,12 @@ def require_numbers(table: pd.DataFrame, columns: tuple[str, ...], path: Path, u
     Raises
     ------
     DataError
-        Naming file, row, column and value of the first cell that holds text.
+        Naming file, row, column and value of the first cell that holds text, or a number that no quantity can be.
     """
     for name in columns:
         column = table[name]
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+            _require_possible(column, path, unit)
             continue
         wrong = np.array([not _numeric(cell) for cell in column])
         place = int(np.argmax(wrong))
@@ -144,6 +149,18 @@ def require_numbers(table: pd.DataFrame, columns: tuple[str, ...], path: Path, u
         raise DataError(
             f"{path}: row {row_number(path, place)}, column {name!r} holds text ({value[:40]!r}); it must be a number "
             f"of {unit}: correct the cell or leave it empty."
+        )
+
+
+def _require_possible(column: pd.Series[Any], path: Path, unit: str) -> None:
+    """Refuse finite numbers beyond `MOST`; an infinite one is named by who does not allow it."""
+    value = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    wrong = np.isfinite(value) & (np.abs(value) > MOST)
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        raise DataError(
+            f"{path}: row {row_number(path, place)}, column {column.name!r} is {value[place]:g}, no {unit} is beyond "
+            f"{MOST:g}: correct the cell or leave it empty."
         )
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -12,6 +13,8 @@ from hmarl.study_file.problems import Problem
 from hmarl.world import build
 from retail import AUCTIONS, Orders, auction
 from retail.auctions.limits import AuctionError
+from retail.data import DataError
+from retail.data.tables import require_numbers
 from wholesale import System, SystemInvalid, Unit, market
 
 STUDIES = Path(__file__).resolve().parents[2] / "studies"
@@ -106,3 +109,11 @@ def test_a_leader_finds_its_step_between_nearly_opposite_cuts():
     )  # fmt: skip
     (only,) = Coordinator(build(study.arm("stackelberg"), 0, None))
     assert only.offer is not None
+
+
+def test_a_cell_that_no_energy_can_be_is_refused(tmp_path):
+    """It overflowed in the check of PV; where few cells are absurd that check lets them pass."""
+    table = pd.DataFrame({"a": [0.5, 1e308, np.nan], "b": [1, 2, 3]})
+    with pytest.raises(DataError, match=r"x\.csv: row .*, column 'a' is 1e\+308, no kWh is beyond 1e\+15"):
+        require_numbers(table, ("b", "a"), tmp_path / "x.csv", "kWh")
+    require_numbers(table.replace(1e308, 1e6), ("a", "b"), tmp_path / "x.csv", "kWh")
