@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from retail.data import DataError
+from retail.data.tables import MOST
 
 META = ("Customer", "Generator Capacity", "Postcode", "Consumption Category", "date")
 QUALITY = "Row Quality"
@@ -229,7 +230,7 @@ def _integers(column: pd.Series, path: Path, first: int) -> NDArray[np.int64]:
 def _energy(cells: pd.DataFrame, path: Path, first: int) -> NDArray[np.float64]:
     """Half-hourly energy; the first bad cell in reading order is named."""
     numbers = cells.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
-    bad = ~np.isfinite(numbers) | (numbers < 0)
+    bad = ~np.isfinite(numbers) | (numbers < 0) | (numbers > MOST)
     if bad.any():
         row = int(np.argmax(bad.any(axis=1)))
         column = int(np.argmax(bad[row]))

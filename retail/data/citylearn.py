@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from retail.data import DataError, Profiles, Window
 from retail.data.gaps import Cut, Gaps, check_gaps, complete, cut, dropped
 from retail.data.plausible import check_pv
-from retail.data.tables import locate, read_table, require_columns, require_numbers, row_number
+from retail.data.tables import MOST, locate, read_table, require_columns, require_numbers, row_number
 
 COLUMNS = ("month", "hour", "non_shiftable_load")
 HEAT, COLD, SOLAR = ("dhw_demand", "heating_demand"), ("cooling_demand",), "solar_generation"
@@ -167,8 +167,8 @@ class CityLearn:
                 '{"Building_1": {"pv_kw": 4.0}, ...}, or leave `devices` empty and set `pv_kw`.'
             ) from None
         for building, size in zip(buildings, sizes, strict=True):
-            if not 0 <= size < np.inf:
-                raise DataError(f"{source}: pv_kw of Building_{building} is {size:g}; it must be kWp, at least 0.")
+            if not 0 <= size <= MOST:
+                raise DataError(f"{source}: pv_kw of Building_{building} is {size:g}; it must be kWp, 0 to {MOST:g}.")
         return np.array(sizes), (source,)
 
 
