@@ -29,7 +29,11 @@ html_title = "hmarl"
 exclude_patterns = ["_build"]
 default_role = "code"
 myst_heading_anchors = 3
-suppress_warnings = ["myst.header"]  # a README that is included may begin below the first level
+suppress_warnings = [
+    "myst.header",  # a README that is included may begin below the first level
+    "ref.python",  # a field such as `cost` belongs to several classes; the first is linked
+    "myst.xref_missing",  # links between READMEs are paths of the repository
+]
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True  # attributes are listed; named tuples show each of them as a field anyway
