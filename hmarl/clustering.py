@@ -193,15 +193,15 @@ def group(
     if number is not None and not 1 <= number <= c.prosumers:
         raise ClusterError(f"{number} groups asked of {c.prosumers} homes; give 1 to {c.prosumers}, or none.")
     agreement, between = 1.0, None
-    if method in ("random", "euclidean", "dtw") and c.prosumers > COMPARED:
-        raise ClusterError(
-            f"Groups by {method} compare the days of {c.prosumers} homes pair by pair, and {COMPARED} are the most; "
-            "group by portfolio or location."
-        )
     if method == "portfolio":
         labels = portfolio_clusters(game).numpy()
     elif method == "location":
         labels = _by_postcode(postcodes, c.prosumers)
+    elif c.prosumers > COMPARED:
+        raise ClusterError(
+            f"Groups by {method} compare the days of {c.prosumers} homes pair by pair, and {COMPARED} are the most; "
+            "group by portfolio or location."
+        )
     else:
         base: Method = "euclidean" if method == "euclidean" else "dtw"
         between = distances(mean, base, band)

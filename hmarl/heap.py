@@ -15,17 +15,21 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 
 def keep_freed_memory() -> None:
     """Tell the allocator of this process to keep what is freed; on systems without glibc, nothing is done."""
-    if sys.platform != "linux":
-        return
-    library = ctypes.CDLL(None)
-    if not hasattr(library, "mallopt"):  # another C library
-        return
-    library.mallopt(MMAP_MAX, 0)
-    library.mallopt(TRIM_THRESHOLD, -1)
-    library.mallopt(TOP_PAD, 64 << 20)
+    library = _glibc()
+    if library is not None:
+        library.mallopt(MMAP_MAX, 0)
+        library.mallopt(TRIM_THRESHOLD, -1)
+        library.mallopt(TOP_PAD, 64 << 20)
 
 
 def give_back_memory() -> None:
     """Return what is free to the system, once the work is done."""
-    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
+    library = _glibc()
+    if library is not None:
         library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """The C library of this process, where it is glibc: others have neither mallopt nor malloc_trim."""
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None

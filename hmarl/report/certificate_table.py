@@ -25,12 +25,12 @@ def key_lines(results: Results) -> Table:
     Table
         Mean and range over seeds; rows that no arm has are left out.
     """
-    by_arm = {arm: [run.certificate for run in results.runs if run.arm == arm] for arm in results.arms}
+    by_arm = _by_arm(results)
     rows = []
     for title, line in LINES.items():
-        texts = [_over_seeds([line(one) for one in ones]) for ones in by_arm.values()]
+        texts = [_over_seeds([line(one) for one in ones]) for ones in by_arm]
         if set(texts) != {NOTHING}:
-            rows.append(Row([Cell(title), *(Cell(text, "text" if len(text) > 30 else "") for text in texts)]))
+            rows.append(_row(title, texts))
     return Table("Mean over seeds, and in brackets the lowest and the highest.", ["", *results.arms], rows)
 
 
@@ -47,16 +47,22 @@ def everything(results: Results) -> Table:
     Table
         Mean and range over seeds; folded.
     """
-    flat = {arm: [_flat(run.certificate) for run in results.runs if run.arm == arm] for arm in results.arms}
-    keys = list(dict.fromkeys(key for ones in flat.values() for one in ones for key in one))
-    rows = []
-    for key in keys:
-        cells = [Cell(key.replace("_", " "))]
-        for arm in results.arms:
-            text = gathered([one[key] for one in flat[arm] if key in one])
-            cells.append(Cell(text, "text" if len(text) > 30 else ""))
-        rows.append(Row(cells))
+    flat = [[_flat(one) for one in ones] for ones in _by_arm(results)]
+    keys = dict.fromkeys(key for ones in flat for one in ones for key in one)
+    rows = [
+        _row(key.replace("_", " "), [gathered([one[key] for one in ones if key in one]) for ones in flat])
+        for key in keys
+    ]
     return Table("Everything in certificate.json, over the seeds of each arm", ["", *results.arms], rows, folded=True)
+
+
+def _by_arm(results: Results) -> list[list[Certificate]]:
+    """Certificates of the seeds of each arm."""
+    return [[run.certificate for run in results.runs if run.arm == arm] for arm in results.arms]
+
+
+def _row(title: str, texts: list[str]) -> Row:
+    return Row([Cell(title), *(Cell(text, "text" if len(text) > 30 else "") for text in texts)])
 
 
 def _flat(values: Certificate, above: str = "") -> dict[str, Any]:

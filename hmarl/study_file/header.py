@@ -95,7 +95,7 @@ def check_header(document: dict[str, Any]) -> tuple[Header, list[Problem]]:
         allowed = "a mapping of names to what differs, at least one: arms: {base: {}}"
         problems.append(Problem("arms", arms, allowed, reason=reason))
     else:
-        bad = [name for name in arms if not re.fullmatch(NAME, str(name)) or "\n" in str(name)]
+        bad = [name for name in arms if not re.fullmatch(NAME, str(name))]
         reason = "is no name for an arm"
         problems += [Problem(f"arms.{name}", name, "letters, digits, - and _", reason=reason) for name in bad]
     return header, problems

@@ -87,13 +87,18 @@ def test_the_same_bytes_with_1_2_and_4_workers(tmp_path, tried):
     assert found[0] == found[1] == found[2]
 
 
+says_its_memory = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="this system does not say what memory is in use"
+)
+
+
 def resident_mb():
     """Memory of this process that is in use, MB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not say what memory is in use")
+@says_its_memory
 def test_memory_does_not_grow_with_episodes(tried):
     hours = np.arange(24 * 6) % 24
     load = torch.from_numpy(0.3 + 1.2 * (hours >= 17)[:, None] * np.ones(5))
@@ -119,7 +124,7 @@ def test_memory_does_not_grow_with_episodes(tried):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not say what memory is in use")
+@says_its_memory
 def test_memory_does_not_grow_with_rounds(tried):
     used = []
     for _ in Coordinator(build(Study.parse(ROUNDS).arm("learned"), 0, None)):
