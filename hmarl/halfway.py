@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 
 from hmarl import storage
+
+PLAIN = (str, bytes, bool, int, float, np.generic, PurePath)
+"""What ``repr`` tells apart."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,17 @@ def fingerprint(*parts: Any) -> str:
     Parameters
     ----------
     *parts
-        Nested mappings and sequences of tensors, arrays, numbers, strings and None.
+        Nested mappings, sequences and dataclasses of tensors, arrays, numbers, strings and None.
 
     Returns
     -------
     str
         Hexadecimal SHA-256.
+
+    Raises
+    ------
+    TypeError
+        If a part is anything else, or of a class made inside a function, whose name says too little.
     """
     digest = hashlib.sha256()
     for part in parts:
@@ -128,5 +136,11 @@ def _feed(digest: Any, part: Any) -> None:
         digest.update(f"({len(part)}".encode())
         for item in part:
             _feed(digest, item)
-    else:
+    elif is_dataclass(part) and "<locals>" not in type(part).__qualname__:
+        digest.update(f"<{type(part).__module__}.{type(part).__qualname__}".encode())
+        for field in fields(part):
+            _feed(digest, getattr(part, field.name))
+    elif part is None or isinstance(part, PLAIN):
         digest.update(repr(part).encode() + b";")
+    else:
+        raise TypeError(f"A {type(part).__qualname__} has no fingerprint: its numbers are not known.")

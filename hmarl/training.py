@@ -13,18 +13,17 @@ from torch import Tensor
 
 from hmarl.asynchronous import Made, Shareable, by_workers
 from hmarl.diagnosis import EXPLODED, broken_tensors
-from hmarl.evaluation import lane_costs, look, play
+from hmarl.evaluation import look, play
 from hmarl.halfway import Halfway, Keeper, fingerprint
 from hmarl.policies.base import Descending, Learner, Rollout, Tunable
 from hmarl.public import publish, reads_public, unpublished
+from hmarl.tuning import tune
 from retail.game import Game, GameError
 from retail.observation import Features
 from retail.tariff import Tariff
 
 Report = Callable[[str, float], None]
 Row = dict[str, float | str]
-CELLS = 6_000_000
-"""Homes times steps times parallel rows of one batch of candidates; each takes some 200 bytes."""
 
 
 class TrainingError(RuntimeError):
@@ -104,9 +103,9 @@ def train(
         If rewards, losses or actions stop being numbers; it names episode, agent and tensor.
     """
     if learner.training == "tune":
-        return [_tune(cast("Tunable", learner), ground, tariff)]
+        return [tune(cast("Tunable", learner), ground.game, ground.days, tariff, ground.arrival)]
     rule = getattr(learner, "rule", None)
-    tuned: list[Row] = [] if rule is None else [_tune(rule, ground, tariff)]
+    tuned: list[Row] = [] if rule is None else [tune(rule, ground.game, ground.days, tariff, ground.arrival)]
     if learner.training == "none" or episodes <= 0:
         return tuned
     updates = -(-episodes // batch_days)
@@ -301,18 +300,3 @@ def _draw(days: Tensor, count: int, rng: np.random.Generator) -> Tensor:
     rounds = -(-count // len(days))
     order = np.concatenate([rng.permutation(len(days)) for _ in range(rounds)])[:count]
     return days[torch.from_numpy(order)]
-
-
-def _tune(learner: Tunable, ground: Ground, tariff: Tariff, rows_at_once: int = 4096) -> Row:
-    """Try all candidates at once, as rows of one batch, as far as memory goes."""
-    candidates, days = torch.tensor(learner.candidates, dtype=torch.float64), ground.days
-    costs = []
-    # Under ``carry`` days follow each other, so a batch holds one row for each candidate, not one for each day too.
-    rows_each = len(days) if ground.game.terminates else 1
-    homes = ground.game.community
-    rows_at_once = min(rows_at_once, CELLS // (homes.prosumers * homes.steps))
-    for part in candidates.split(max(1, rows_at_once // rows_each)):
-        learner.numbers = part.repeat_interleave(rows_each, 0)
-        costs.append(lane_costs(ground.game, learner, days, tariff, ground.arrival, len(part)))
-    row: Row = {"episode": 0.0}
-    return row | dict(learner.choose(torch.cat(costs)))
