@@ -79,7 +79,7 @@ def _whole(design: Design, values: Array) -> tuple[NDArray[np.bool_] | None, str
     if good.all():
         return good, ""
     lacking = len({row for row, there in zip(design.rows, good, strict=True) if not there})
-    whole = good.reshape(-1, size).all(axis=1)
+    whole: NDArray[np.bool_] = np.logical_and.reduce(good.reshape(-1, size), axis=1)
     said = f"{lacking} of {len(design.points)} points have no value, so "
     if whole.sum() < least:
         return None, said + "no indices."
