@@ -253,6 +253,22 @@ class Search:
             search, _ = search.learn(trial, self._imagine(trial.price))
         return search.centre
 
+    def woken(self, trial: Trial) -> Search:
+        """The same search, no longer at rest, with a price from outside the model's reach put next.
+
+        Parameters
+        ----------
+        trial : Trial
+            With the gain that is hoped for.
+
+        Returns
+        -------
+        Search
+            Its radius reaches that price, as far as the first radius goes.
+        """
+        apart = float(np.abs(trial.price - self.centre.price).max())
+        return replace(self, done="", aside=trial, radius=min(max(apart, self.radius), self.terms.radius), fresh=False)
+
     def remeasured(self, seen: Observed) -> Search:
         """The same search after followers have gone on learning at the centre's price.
 
