@@ -119,7 +119,7 @@ def follow(game: Game, state: State, plan: Plan) -> Tensor:
 
 
 def load_of(game: Game, state: State, asked: Asked) -> Tensor:
-    """Net load before the battery at the heads of other devices, where nobody trades heat or cold.
+    """Net load before the battery at the heads of other devices, without what trade of heat changes about it.
 
     Parameters
     ----------

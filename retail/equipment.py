@@ -195,6 +195,25 @@ class Equipment:
             plan |= {f"{t.carrier}_pump": made.pump, f"{t.carrier}_chp": made.chp, f"{t.carrier}_store": made.change}
         return plan
 
+    def lacking(self, levels: Tensor, days: Tensor, step: int, asked: dict[str, Tensor]) -> list[Tensor]:
+        """What homes lack of each carrier before any trade.
+
+        Parameters
+        ----------
+        levels, days, step, asked
+            As for ``move``.
+
+        Returns
+        -------
+        list of Tensor [B, N] kWh thermal
+            One for each carrier; - = has too much.
+        """
+        made = self._made(levels, days, step, asked)
+        return [
+            _on(t.demand, days, step) + one.change - one.heat
+            for t, one in zip(self.community.thermal, made, strict=True)
+        ]
+
     def heads_for(self, levels: Tensor, days: Tensor, step: int, plan: dict[str, Tensor]) -> dict[str, Tensor]:
         """Heads that ask for an operation; the inverse of ``move`` where the operation is feasible.
 

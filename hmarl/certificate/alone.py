@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hmarl.certificate.heat_orders import HeatOrders
 from hmarl.evaluation import stretches
 from hmarl.pictures import picture, solved
 from hmarl.plans import Plan, plan_of
@@ -15,6 +17,7 @@ from retail.game import Game
 
 if TYPE_CHECKING:
     from aggregator.portfolio import Response
+    from aggregator.reservoirs import Reservoir
 
 Array = NDArray[np.float64]
 
@@ -23,7 +26,7 @@ class Alone:
     """Some homes on some days, all devices included, with perfect foresight.
 
     What the game charges a home for the community's peak is left out, and never more than that is missing: costs are
-    lower ends. Heat and cold are not traded.
+    lower ends.
 
     Parameters
     ----------
@@ -39,7 +42,7 @@ class Alone:
         self.game, self.days, self.who = game, days, who
         self.homes = picture(game, days, pooled=False).some(who)
 
-    def best(self, buy: Array, sell: Array, shift: Array | float = 0.0) -> Response:
+    def best(self, buy: Array, sell: Array, shift: Array | float = 0.0, heat: tuple[HeatOrders, ...] = ()) -> Response:
         """Least cost of each home.
 
         Parameters
@@ -48,6 +51,8 @@ class Alone:
             ``buy >= sell``.
         shift : array [D, M, T] kWh
             Added to its inflexible net load.
+        heat : tuple of HeatOrders
+            Of the others, who sell for nothing and pay the most there is.
 
         Returns
         -------
@@ -55,7 +60,7 @@ class Alone:
             Under ``storage_end: carry`` a stretch of days is one horizon and cost by day its mean.
         """
         buy, sell, thrown = self._faced(buy, sell)
-        homes = self.homes.change(fixed_kwh=self.homes.fixed_kwh + shift + thrown)
+        homes = self.homes.change(fixed_kwh=self.homes.fixed_kwh + shift + thrown, reservoirs=self._trading(heat))
         return solved(self.game, homes, self.days, buy, sell)
 
     def foresight(self, buy: Array, sell: Array, perfect: Response) -> Array:
@@ -89,6 +94,21 @@ class Alone:
     def plan(self, response: Response) -> Plan:
         """Moves of all devices, dict of str to Tensor [D, T, M] kWh, of an answer of ``best``."""
         return plan_of(self.game, self.days, response, pooled=False, homes=self.who)
+
+    def _trading(self, heat: tuple[HeatOrders, ...]) -> tuple[Reservoir, ...]:
+        """Reservoirs with two more ports where heat may be bought and sold."""
+        from aggregator.reservoirs import Port  # noqa: PLC0415  pyomo is slow to import
+
+        tanks, homes = list(self.homes.reservoirs), len(self.who)
+        first = len(tanks) - homes * len(self.game.community.thermal)
+        for orders in heat:
+            nothing = np.zeros((1, len(orders.price)))
+            for k, n in enumerate(self.who):
+                place = first + homes * orders.carrier + k
+                bought = Port(1.0, orders.offered[..., n], nothing, nothing)
+                sold = Port(-1.0, orders.wanted[..., n], nothing, -orders.price[None])
+                tanks[place] = replace(tanks[place], ports=(*tanks[place].ports, bought, sold))
+        return tuple(tanks)
 
     def _faced(self, buy: Array, sell: Array) -> tuple[Array, Array, Array | float]:
         """Prices of the grid with what the game allows besides, and generation thrown away for its own sake, kWh."""

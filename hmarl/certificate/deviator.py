@@ -30,7 +30,7 @@ class Deviator(Stateless):
     learner : Learner
         Of all homes.
     game : Game
-        Nobody trades heat or cold.
+        Whoever gets no traded heat burns gas instead, so that electricity does not depend on the trade.
     who : Tensor [R] int64
         Deviating home of each row.
     plan : dict of str to Tensor [R, T] kWh, or None
@@ -109,7 +109,7 @@ def found_gains(
     Parameters
     ----------
     world : World
-        Nobody trades heat or cold.
+        As for ``Deviator``.
     learner : Learner
         All homes, as they are.
     prices : Tariff [D, T]
