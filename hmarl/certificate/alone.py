@@ -63,6 +63,20 @@ class Alone:
         homes = self.homes.change(fixed_kwh=self.homes.fixed_kwh + shift + thrown, reservoirs=self._trading(heat))
         return solved(self.game, homes, self.days, buy, sell)
 
+    def reach(self) -> tuple[Array, Array]:
+        """Least and largest net load of each home in each step, whatever its devices do, each [D, T, M] kWh."""
+        homes = self.homes
+        low = homes.fixed_kwh - (homes.discharge * homes.eta_discharge)[:, None]
+        high = homes.fixed_kwh + (homes.charge / homes.eta_charge)[:, None]
+        for tank in homes.reservoirs:
+            for port in tank.ports:
+                drawn = port.limit * port.meter
+                low[:, tank.owner] += np.minimum(drawn, 0.0)
+                high[:, tank.owner] += np.maximum(drawn, 0.0)
+        if self.game.curtail:
+            high += self._pv()
+        return np.swapaxes(low, 1, 2), np.swapaxes(high, 1, 2)
+
     def foresight(self, buy: Array, sell: Array, perfect: Response) -> Array:
         """Cost of a plan on the expected load less that on perfect foresight.
 
@@ -103,10 +117,15 @@ class Alone:
         first = len(tanks) - homes * len(self.game.community.thermal)
         for orders in heat:
             nothing = np.zeros((1, len(orders.price)))
+            thermal = self.game.community.thermal[orders.carrier]
             for k, n in enumerate(self.who):
                 place = first + homes * orders.carrier + k
-                bought = Port(1.0, orders.offered[..., n], nothing, nothing)
-                sold = Port(-1.0, orders.wanted[..., n], nothing, -orders.price[None])
+                pump, chp = (port.limit for port in tanks[place].ports[:2])
+                store = float(thermal.store_rate[n].minimum(thermal.store_max[n]))
+                # bids are for demand and store, offers from pump, CHP and store; a back-up makes nothing to sell
+                bought = Port(1.0, np.minimum(orders.offered[..., n], tanks[place].drain + store), nothing, nothing)
+                most = np.minimum(orders.wanted[..., n], pump + chp + store)
+                sold = Port(-1.0, most, nothing, -orders.price[None])
                 tanks[place] = replace(tanks[place], ports=(*tanks[place].ports, bought, sold))
         return tuple(tanks)
 
@@ -119,5 +138,9 @@ class Alone:
         if not game.curtail:
             return buy, sell, thrown
         # Below zero every kWh taken earns: all generation is thrown away; exports that cost money need not happen.
-        pv = game.community.daily(game.community.pv)[self.days].transpose(1, 2).numpy()[:, self.who]
-        return buy, np.where(buy < 0.0, sell, np.maximum(sell, 0.0)), pv * (buy < 0.0)[:, None]
+        return buy, np.where(buy < 0.0, sell, np.maximum(sell, 0.0)), self._pv() * (buy < 0.0)[:, None]
+
+    def _pv(self) -> Array:
+        """Generation, [D, M, T] kWh."""
+        c = self.game.community
+        return np.asarray(c.daily(c.pv)[self.days].transpose(1, 2).numpy()[:, self.who])

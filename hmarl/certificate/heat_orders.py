@@ -13,6 +13,7 @@ from hmarl.policies.base import Learner, Seen, Stateless
 from hmarl.public import reads_public
 from retail.auctions.none import NoAuction
 from retail.game import Game
+from retail.orders import to_wh
 from retail.thermal import Thermal
 
 Array = NDArray[np.float64]
@@ -107,7 +108,7 @@ class Noted(Stateless):
         game, steps = self.game, self.game.community.steps
         noted = torch.stack(self.lacking, 1)  # rows of a batch first
         noted = noted.reshape(days, steps, *noted.shape[2:])
-        found = []
+        noted, found = to_wh(noted).double() / 1000, []
         for k in traded(game):
             give, take = (-noted[..., k]).clamp(min=0), noted[..., k].clamp(min=0)
             offered, wanted = ((x.sum(-1, keepdim=True) - x).numpy() for x in (give, take))
