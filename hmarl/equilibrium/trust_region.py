@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from retail.streams import stream
 from retail.tariff import Tariff
 
 if TYPE_CHECKING:
-    from aggregator.leader import Offer, TariffRules
+    from aggregator.leader import Offer, TariffRules, View
     from aggregator.price_set import PriceSet
     from aggregator.response import Observed
     from aggregator.trust_region import Search, Trial
@@ -104,6 +105,11 @@ class Climber:
         self.rules: TariffRules = getattr(world.leader, "rules", lambda rules: rules)(world.rules)
         self.prices: PriceSet = self.rules.price_set()
 
+    @cached_property
+    def view(self) -> View:
+        """What the leader knows before the first round, which its picture promises by."""
+        return view(self.world, 0, None)
+
     def first(self) -> Iterate:
         """Ask the leader, train the followers at its tariff and settle it.
 
@@ -116,7 +122,7 @@ class Climber:
 
         world, options = self.world, self.world.arm.equilibrium
         self.report("simulation 1: leader", 0.0)
-        seen = view(world, 0, None)
+        seen = self.view
         offer = world.leader.offer(seen)
         pooled = not isinstance(world.game.auction, NoAuction)
         portfolio = picture(world.game, world.training, pooled=pooled, fee=world.rules.fee)
@@ -259,7 +265,7 @@ class Climber:
         from aggregator.promise import seal  # noqa: PLC0415
 
         bare = replace(offer, tariff=tariff, promised=None, gap=None, worst_tie=None, best_tie=None)
-        return seal(view(self.world, 0, None), replace(bare, method=_named(offer.method, search)))
+        return seal(self.view, replace(bare, method=_named(offer.method, search)))
 
     def _starts(self, search: Search, count: int) -> list[Array]:
         """Where to climb from on the picture: the price of its decoupled bound, one for all hours, random ones."""
