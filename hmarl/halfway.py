@@ -67,7 +67,7 @@ class Keeper:
         """Keep a state, completely or not at all; the learner's tensors are copied."""
         buffer = io.BytesIO()
         torch.save(vars(state), buffer)
-        storage.write_bytes(self.path, buffer.getvalue())
+        storage.write_bytes(self.path, buffer.getbuffer())
 
     def read(self, beginning: str) -> Halfway | None:
         """The state of the training that began so, if one was kept.

@@ -14,7 +14,7 @@ from typing import Any
 
 from hmarl import manifest, storage
 from hmarl.disk import refused
-from hmarl.heap import keep_freed_memory
+from hmarl.heap import give_back_memory, keep_freed_memory
 from hmarl.lock import locked
 from hmarl.study_file.arm import Arm
 
@@ -124,6 +124,8 @@ def work(job: Job, simulate: Simulate | None, report: Report) -> Failure | None:
             return keep(job, compute(job, simulate, report))
     except (storage.RunFolderError, OSError) as error:
         return Failure(job.label, _said(error), traceback.format_exc(), type(error).__name__)
+    finally:
+        give_back_memory()  # a large job would burden all later ones of this process
 
 
 def compute(job: Job, simulate: Simulate | None, report: Report) -> Computed | Failure:

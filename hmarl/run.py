@@ -21,7 +21,6 @@ from typing import Any
 from rich.console import Console
 
 from hmarl import manifest, storage
-from hmarl.heap import give_back_memory
 from hmarl.job import Computed, Failure, Job, Simulate, compute, keep, prepare_process, work
 from hmarl.lock import clear_dead, locked
 from hmarl.progress import Board
@@ -191,7 +190,6 @@ def run_jobs(
                 failures.append(failure)
             else:
                 done.append(job.label)
-    give_back_memory()
     return Outcome(folder, tuple(done), tuple(job.label for job in skipped), tuple(failures))
 
 

@@ -81,15 +81,15 @@ def job_folder(out: Path, study: str, arm: str, seed: int) -> Path:
     return out / study / arm / str(seed)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file so that it is there completely or not at all, even if the machine stops.
 
     Parameters
     ----------
     path : Path
         In an existing folder.
-    content : bytes
-        The whole file.
+    content : bytes or memoryview
+        The whole file; a view of a buffer saves a copy of it.
     """
     draft = path.with_name(f".{path.name}.part")
     try:

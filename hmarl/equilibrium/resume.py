@@ -56,7 +56,7 @@ def save(folder: Path, rounds: Sequence[Round], last: Iterate) -> None:
     """
     buffer = io.BytesIO()
     torch.save(Progress(tuple(rounds), last.learners, last.memory), buffer)
-    storage.write_bytes(folder / storage.PROGRESS, buffer.getvalue())
+    storage.write_bytes(folder / storage.PROGRESS, buffer.getbuffer())
 
 
 def load(folder: Path, world: World) -> tuple[list[Round], Iterate | None]:

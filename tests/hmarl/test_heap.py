@@ -45,3 +45,31 @@ def test_elsewhere_nothing_is_done(monkeypatch):
     monkeypatch.setattr(heap.ctypes, "CDLL", None)
     heap.keep_freed_memory()
     heap.give_back_memory()
+
+
+@pytest.mark.skipif(not glibc(), reason="only glibc can be told to give memory back")
+def test_a_large_job_leaves_its_memory_to_the_system(tmp_path):
+    script = """
+import sys
+from pathlib import Path
+import numpy as np
+from hmarl import job
+from hmarl.study import Study
+
+def simulate(arm, seed, data, report):
+    tables = [np.ones(125_000) for _ in range(600)]  # 600 MB
+    raise ValueError(f"{len(tables)} tables")
+
+job.prepare_process()
+study = Study.parse(Path(sys.argv[1]).read_text())
+done = job.work(job.Job(study.arm(), 0, Path(sys.argv[2]), None), simulate, lambda stage, share: None)
+assert done.message == "600 tables", done.message
+print(int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6)
+"""
+    text = "calendar: {start: 2012-07-02, days: 3}\ncommunity: {source: synthetic, prosumers: 3}\nfollowers: zi\narms: {one: {}}\n"
+    (tmp_path / "study.yaml").write_text(f"study: heap\n{text}")
+    (tmp_path / "run").mkdir()
+    given = [sys.executable, "-c", script, str(tmp_path / "study.yaml"), str(tmp_path / "run")]
+    done = subprocess.run(given, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 450
