@@ -12,6 +12,7 @@ from aggregator.interior import NotConverged, Task, minimise
 from aggregator.pools import Pool
 from aggregator.prosumers import Array
 from aggregator.store_table import store_table
+from aggregator.wear import ports_each_way
 
 
 class DayBatch:
@@ -81,7 +82,8 @@ class DayBatch:
             net = net - other[0] + other[1]
         imports, exports = np.maximum(net, 0.0), np.maximum(-net, 0.0)
         first = len(self._pools[0].groups)
-        gain, loss = (ports[:, :first, p] for p in (0, 1))
+        blocks = ports_each_way(self._pools[0].wear_blocks)
+        gain, loss = (ports[:, :first, k : k + blocks].sum(axis=2) for k in (0, blocks))
         batteries = (gain, loss, store[:, :first], energy, -stored[:, :first])
         parts = (imports, exports, bought, *batteries, ports[:, first:], store[:, first:], -stored[:, first:])
         found = [Day(*(part[row] for part in parts)) for row in range(len(fixed))]

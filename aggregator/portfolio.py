@@ -14,6 +14,7 @@ from aggregator.day_program import Day, DayProgram
 from aggregator.pools import Group, Pool, pools
 from aggregator.prosumers import STORAGE_ENDS, Array, Portfolio, PortfolioError
 from aggregator.slope_merge import Fleet
+from aggregator.wear import wear as wear_of
 
 __all__ = ["STORAGE_ENDS", "BestResponse", "Portfolio", "PortfolioError", "Response", "as_days", "optimum"]
 
@@ -38,7 +39,7 @@ class Response:
     store_change : array [D, N, T] kWh per step
         Change of the stored energy, store-side, + = charge.
     wear : array [D] $/day
-        Linear and quadratic wear of all stores.
+        Wear of all batteries.
     flows : tuple of array [D, P, T] kWh per step
         Flows through the ports of each reservoir of the portfolio, store-side.
     mean : float $/day
@@ -247,7 +248,7 @@ def _assemble_fleet(portfolio: Portfolio, fleet: Fleet, buy: Array, sell: Array,
     gain, loss = np.maximum(change, 0.0), np.maximum(-change, 0.0)
     net = portfolio.fixed_kwh + gain / portfolio.eta_charge[:, None] - loss * portfolio.eta_discharge[:, None]
     importing, exporting = np.maximum(net, 0.0), np.maximum(-net, 0.0)
-    wear = portfolio.wear_linear * (gain + loss).sum(axis=2)
+    wear = wear_of(portfolio, gain.swapaxes(1, 2), loss.swapaxes(1, 2)).sum(axis=1)
     own = wear.copy()
     if portfolio.storage_end == "value":
         own -= portfolio.end_value * change.sum(axis=2)
@@ -276,8 +277,7 @@ def _assemble(
             importing[d, k], exporting[d, k] = day.imports.sum(axis=0), day.exports.sum(axis=0)
             own[d, k] = pool.fee * day.bought.sum()
             for one, who, gain, loss in zip(pool.groups, pool.members, day.gain, day.loss, strict=True):
-                worn = one.wear_linear * (gain + loss) + one.wear_quadratic / 2.0 * (gain**2 + loss**2)
-                wear[d, k] += worn.sum()
+                wear[d, k] += wear_of(one, gain, loss).sum()
                 store_change[d, who] = (gain - loss) / one.size
                 if pool.storage_end == "value":
                     own[d, k] -= one.end_value * (gain - loss).sum()

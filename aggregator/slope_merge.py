@@ -1,7 +1,8 @@
 """Best responses of very many linear followers with one store each: an exact dynamic programme on arrays.
 
 The cheapest cost W_t(s) of arriving at the stored energy s is convex and piecewise linear. One step adds four pieces
-(discharge to export, discharge to offset load, charge from surplus, charge from the grid); the new W is the infimal
+(discharge to export, discharge to offset load, charge from surplus, charge from the grid), each cut at the ends of the
+blocks of wear; the new W is the infimal
 convolution, which merges sorted slopes, cut off at the limits of the store. All slopes of the day are known before it
 begins, so they are sorted once; a step then moves the breakpoints x (store level where slope j begins), one cumulative
 sum and one clip for all followers. Going back, the slope at the level reached tells how much of each piece was used.
@@ -20,6 +21,8 @@ import numpy as np
 
 from aggregator.pools import Pool
 from aggregator.prosumers import Array
+from aggregator.wear import ports
+from retail.wear_blocks import WearBlocks, least_price
 
 CHUNK = 256  # followers at a time: their breakpoints of a day stay in the cache
 
@@ -35,6 +38,8 @@ class Fleet:
         Store limits, start (kWh), largest gain and loss (kWh per step, store-side), efficiencies, linear wear ($/kWh).
     end_value : array [B] $/kWh or None
         Value of stored energy at a free end; None = the store ends where it began.
+    blocks : tuple of (share, $/kWh)
+        Blocks of wear, K of them (1 where there are none).
     """
 
     fixed: Array
@@ -47,6 +52,7 @@ class Fleet:
     out: Array
     wear: Array
     end_value: Array | None
+    blocks: WearBlocks = ()
 
     @classmethod
     def of(cls, pools: Sequence[Pool]) -> Fleet | None:
@@ -82,6 +88,7 @@ class Fleet:
             out=column("eta_discharge", 1.0),
             wear=column("wear_linear", 0.0),
             end_value=column("end_value", 0.0) if pools[0].storage_end == "value" else None,
+            blocks=next((pool.wear_blocks for pool in pools if pool.groups), ()),
         )
 
     def applies(self, sell: Array) -> bool:
@@ -97,7 +104,8 @@ class Fleet:
         bool
             Where not, the linear program gains and loses energy in one step, which one direction a step cannot.
         """
-        return bool((2.0 * self.wear + (1.0 / self.into - self.out) * float(sell.min()) >= 0.0).all())
+        least = 2.0 * (self.wear + least_price(self.blocks))
+        return bool((least + (1.0 / self.into - self.out) * float(sell.min()) >= 0.0).all())
 
     def respond(self, buy: Array, sell: Array) -> Array:
         """Change of the stored energy that costs least.
@@ -122,21 +130,34 @@ class Fleet:
         return change
 
     def _widths(self, part: slice) -> Array:
-        """Width of the four pieces of each step, array [T, 4, b] kWh."""
+        """Width of the 4 K pieces of each step, array [T, 4 K, b] kWh: kind by kind, and each block by block.
+
+        Where a block ends before the load is met, its piece of export has no width, and so on: the pieces that have
+        one lie beside each other in the order of their slopes.
+        """
         fixed = self.fixed[part].T
-        offset = np.minimum(np.maximum(fixed, 0.0) / self.out[part], self.discharge[part])
-        surplus = np.minimum(np.maximum(-fixed, 0.0) * self.into[part], self.charge[part])
-        return np.stack([self.discharge[part] - offset, offset, surplus, self.charge[part] - surplus], axis=1)
+        load, surplus = np.maximum(fixed, 0.0) / self.out[part], np.maximum(-fixed, 0.0) * self.into[part]
+        offset, export = self._cut(load, self.discharge[part])
+        stored, grid = self._cut(surplus, self.charge[part])
+        return np.stack([*export, *offset, *stored, *grid], axis=1)
+
+    def _cut(self, need: Array, rated: Array) -> tuple[list[Array], list[Array]]:
+        """What of each block a need [T, b] takes, and what it leaves, K arrays [T, b] kWh each."""
+        limit, _ = ports(rated, 0.0, 0.0, self.blocks)
+        begin = np.cumsum(limit, axis=1) - limit
+        used = [np.clip(need - first, 0.0, most) for first, most in zip(begin.T, limit.T, strict=True)]
+        return used, [most - one for one, most in zip(used, limit.T, strict=True)]
 
     def _chunk(self, part: slice, rank: np.ndarray, sorted_slopes: Array) -> Array:
         widths = self._widths(part)
-        steps, _, count = widths.shape
+        steps, kinds, count = widths.shape
+        pieces = kinds * steps
         low, high, start, down = self.low[part], self.high[part], self.start[part], self.discharge[part]
         column = np.arange(count)
-        at = np.tile(start, (4 * steps + 1, 1))
-        before = np.empty((steps, 4 * steps + 1, count))  # breakpoints of each step before the store's limits
+        at = np.tile(start, (pieces + 1, 1))
+        before = np.empty((steps, pieces + 1, count))  # breakpoints of each step before the store's limits
         for t in range(steps):
-            added = np.zeros((4 * steps + 1, count))
+            added = np.zeros((pieces + 1, count))
             added[rank[t] + 1, column] = widths[t]
             added[0] = -down
             np.cumsum(added, axis=0, out=added)
@@ -147,7 +168,7 @@ class Fleet:
             level = at[(sorted_slopes < self.end_value[part]).sum(axis=0), column]
         change = np.empty((count, steps))
         for t in range(steps - 1, -1, -1):
-            slot = np.minimum((before[t, 1:] < level).sum(axis=0), 4 * steps - 1)
+            slot = np.minimum((before[t, 1:] < level).sum(axis=0), pieces - 1)
             used = np.where(rank[t] < slot, widths[t], 0.0)
             partial = np.clip(level - before[t, slot, column], 0.0, widths[t])
             used = np.where(rank[t] == slot, partial, used).sum(axis=0)
@@ -158,20 +179,21 @@ class Fleet:
 
 
 def _slopes(fleet: Fleet, buy: Array, sell: Array, day: np.ndarray) -> tuple[Array, np.ndarray]:
-    """Slopes [K, T, 4] of each kind of follower (efficiencies, wear, day) and the kind [B] of each."""
+    """Slopes [k, T, 4 K] of each kind of follower (efficiencies, wear, day) and the kind [B] of each."""
     features = np.stack([fleet.into, fleet.out, fleet.wear, day], axis=1)
     kinds, which = np.unique(features, axis=0, return_inverse=True)
-    into, out, wear = (kinds[:, k, None] for k in range(3))
-    p, q = buy[kinds[:, 3].astype(int)], sell[kinds[:, 3].astype(int)]
-    slopes = np.stack([out * q - wear, out * p - wear, q / into + wear, p / into + wear], axis=2)
+    into, out = kinds[:, 0, None, None], kinds[:, 1, None, None]
+    _, wear = ports(0.0, kinds[:, 2, None], 0.0, fleet.blocks)
+    p, q = (price[kinds[:, 3].astype(int), :, None] for price in (buy, sell))
+    slopes = np.concatenate([out * q - wear, out * p - wear, q / into + wear, p / into + wear], axis=2)
     return slopes, which.reshape(-1)
 
 
 def _ranked(slopes: Array) -> tuple[np.ndarray, Array]:
-    """Rank of every piece among all of the day, array [T, 4, b], and the slopes in order, array [4 T, b]."""
-    count, steps, _ = slopes.shape
+    """Rank of every piece among all of the day, array [T, 4 K, b], and the slopes in order, array [4 K T, b]."""
+    count, steps, kinds = slopes.shape
     flat = slopes.reshape(count, -1).T
     order = np.argsort(flat, axis=0, kind="stable")
     rank = np.empty_like(order)
-    np.put_along_axis(rank, order, np.arange(4 * steps)[:, None], axis=0)
-    return rank.reshape(steps, 4, count), np.take_along_axis(flat, order, axis=0)
+    np.put_along_axis(rank, order, np.arange(kinds * steps)[:, None], axis=0)
+    return rank.reshape(steps, kinds, count), np.take_along_axis(flat, order, axis=0)
