@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aggregator.pools import Pool
 from aggregator.prosumers import Array
@@ -25,6 +26,7 @@ from aggregator.wear import ports
 from retail.wear_blocks import WearBlocks, least_price
 
 CHUNK = 256  # followers at a time: their breakpoints of a day stay in the cache
+MANY = 32  # followers of a kind from which on a chunk holds one kind only
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,16 +122,14 @@ class Fleet:
         array [B, T] kWh per step
             Store-side, + = charge.
         """
-        count = len(self.fixed)
         change = np.empty_like(self.fixed)
-        day = np.arange(count) % len(buy)
-        slope_of, kinds = _slopes(self, buy, sell, day)
-        for begin in range(0, count, CHUNK):
-            part = slice(begin, begin + CHUNK)
-            change[part] = self._chunk(part, *_ranked(slope_of[kinds[part]]))
+        slope_of, kinds = _slopes(self, buy, sell, np.arange(len(self.fixed)) % len(buy))
+        for part in _parts(kinds, len(slope_of)):
+            here = kinds[part] if kinds[part[0]] != kinds[part[-1]] else kinds[part[:1]]
+            change[part] = self._chunk(part, *_ranked(slope_of[here]))
         return change
 
-    def _widths(self, part: slice) -> Array:
+    def _widths(self, part: NDArray[np.intp]) -> Array:
         """Width of the 4 K pieces of each step, array [T, 4 K, b] kWh: kind by kind, and each block by block.
 
         Where a block ends before the load is met, its piece of export has no width, and so on: the pieces that have
@@ -148,7 +148,7 @@ class Fleet:
         used = [np.clip(need - first, 0.0, most) for first, most in zip(begin.T, limit.T, strict=True)]
         return used, [most - one for one, most in zip(used, limit.T, strict=True)]
 
-    def _chunk(self, part: slice, rank: np.ndarray, sorted_slopes: Array) -> Array:
+    def _chunk(self, part: NDArray[np.intp], rank: NDArray[np.intp], sorted_slopes: Array) -> Array:
         widths = self._widths(part)
         steps, kinds, count = widths.shape
         pieces = kinds * steps
@@ -157,12 +157,9 @@ class Fleet:
         at = np.tile(start, (pieces + 1, 1))
         before = np.empty((steps, pieces + 1, count))  # breakpoints of each step before the store's limits
         for t in range(steps):
-            added = np.zeros((pieces + 1, count))
-            added[rank[t] + 1, column] = widths[t]
-            added[0] = -down
-            np.cumsum(added, axis=0, out=added)
-            np.add(at, added, out=before[t])
-            np.clip(before[t], low, high, out=at)
+            _move(at, rank[t], widths[t], down, before[t])
+            np.maximum(before[t], low, out=at)
+            np.minimum(at, high, out=at)
         level = start
         if self.end_value is not None:
             level = at[(sorted_slopes < self.end_value[part]).sum(axis=0), column]
@@ -178,7 +175,30 @@ class Fleet:
         return change
 
 
-def _slopes(fleet: Fleet, buy: Array, sell: Array, day: np.ndarray) -> tuple[Array, np.ndarray]:
+def _parts(kinds: NDArray[np.intp], number: int) -> list[NDArray[np.intp]]:
+    """Followers cut into chunks, each of one kind if kinds are large: then one order of slopes serves all of it."""
+    order = np.argsort(kinds, kind="stable")
+    ends = np.cumsum(np.bincount(kinds))[:-1] if len(kinds) >= MANY * number else np.zeros(0, np.intp)
+    return [part[k : k + CHUNK] for part in np.split(order, ends) for k in range(0, len(part), CHUNK)]
+
+
+def _move(at: Array, rank: NDArray[np.intp], widths: Array, down: Array, into: Array) -> None:
+    """Breakpoints [P + 1, b] after a step: each is moved by the pieces [4 K, b] of lower rank [4 K, b or 1]."""
+    if rank.shape[1] > 1:
+        added = np.zeros_like(at)
+        added[rank + 1, np.arange(at.shape[1])] = widths
+        added[0] = -down
+        np.add(at, np.cumsum(added, axis=0, out=added), out=into)
+        return
+    begin, moved = 0, -down
+    for piece in np.argsort(rank[:, 0]):
+        end = int(rank[piece, 0]) + 1
+        np.add(at[begin:end], moved, out=into[begin:end])
+        begin, moved = end, moved + widths[piece]
+    np.add(at[begin:], moved, out=into[begin:])
+
+
+def _slopes(fleet: Fleet, buy: Array, sell: Array, day: NDArray[np.intp]) -> tuple[Array, NDArray[np.intp]]:
     """Slopes [k, T, 4 K] of each kind of follower (efficiencies, wear, day) and the kind [B] of each."""
     features = np.stack([fleet.into, fleet.out, fleet.wear, day], axis=1)
     kinds, which = np.unique(features, axis=0, return_inverse=True)
@@ -189,7 +209,7 @@ def _slopes(fleet: Fleet, buy: Array, sell: Array, day: np.ndarray) -> tuple[Arr
     return slopes, which.reshape(-1)
 
 
-def _ranked(slopes: Array) -> tuple[np.ndarray, Array]:
+def _ranked(slopes: Array) -> tuple[NDArray[np.intp], Array]:
     """Rank of every piece among all of the day, array [T, 4 K, b], and the slopes in order, array [4 K T, b]."""
     count, steps, kinds = slopes.shape
     flat = slopes.reshape(count, -1).T
