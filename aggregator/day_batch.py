@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 
-from aggregator.blocks import Block
+from aggregator.blocks import Block, Rows
 from aggregator.day_program import Day
 from aggregator.interior import NotConverged, Task, minimise
 from aggregator.pools import Pool
@@ -37,8 +38,9 @@ class DayBatch:
         flow = table.limit * table.meter
         self._most_in = behind @ np.maximum(flow, 0.0).sum(axis=2)
         self._most_out = behind @ np.maximum(-flow, 0.0).sum(axis=2)
+        self._without_prices = self._limits()
 
-    def solve(self, buy: Array, sell: Array, rescue: Callable[[int, int], Day] | None = None) -> list[list[Day]]:
+    def solve(self, buy: Array, sell: Array, rescue: Callable[[int, int], Day] | None = None) -> Day:
         """Solve all days.
 
         Parameters
@@ -51,72 +53,76 @@ class DayBatch:
 
         Returns
         -------
-        list of list of Day
-            One list per pool, one entry per day.
+        Day
+            Of all pools and days.
 
         Raises
         ------
         NotConverged
             If a day stays above tolerance and there is no ``rescue``.
         """
-        block, fixed = self._block, self._fixed
-        repeat = (len(self._pools), 1)
-        lost: list[int] = []
+        others: dict[tuple[int, int], Day] = {}
         try:
-            x, (energy, stored, _) = minimise(self._task(fixed, np.tile(buy, repeat), np.tile(sell, repeat)))
+            x, multipliers = minimise(self._task(buy, sell))
         except NotConverged as stopped:
             if rescue is None:
                 raise
-            x, (energy, stored, _), lost = stopped.x, stopped.multipliers, stopped.lost.tolist()
-        split = block.split(x)
+            x, multipliers = stopped.x, stopped.multipliers
+            others = {at: rescue(*at) for at in (divmod(row, self._days) for row in stopped.lost.tolist())}
+        found = self._found(x, multipliers)
+        for at, other in others.items():
+            for part in fields(Day):
+                getattr(found, part.name)[at] = getattr(other, part.name)
+        return found
+
+    def _found(self, x: Array, multipliers: Rows) -> Day:
+        """Columns [n, T, B] and multipliers of the rows as schedules."""
+        block, table, one = self._block, self._table, self._pools[0]
+        split, (energy, stored) = block.split(x), (np.moveaxis(a, -1, 0) for a in multipliers[:2])
         ports, store = (np.moveaxis(part, -1, 0) for part in split[2:4])
-        other, energy, stored = (
-            [np.moveaxis(a, -1, 0) for a in split[4]],
-            *(np.moveaxis(a, -1, 0) for a in (energy, stored)),
-        )
         # the box keeps every column a hair inside; the grid side is set to balance exactly, in one direction only
-        net = fixed + block.behind @ (ports * self._table.meter).sum(axis=2)
+        net = self._fixed + block.behind @ (ports * table.meter).sum(axis=2)
         bought = np.zeros_like(net)
         if block.exchange:
-            bought = other[0]
-            net = net - other[0] + other[1]
-        imports, exports = np.maximum(net, 0.0), np.maximum(-net, 0.0)
-        first = len(self._pools[0].groups)
-        blocks = ports_each_way(self._pools[0].wear_blocks)
+            bought, sold = (np.moveaxis(a, -1, 0) for a in split[4][:2])
+            net = net - bought + sold
+        first, blocks = len(one.groups), ports_each_way(one.wear_blocks)
         gain, loss = (ports[:, :first, k : k + blocks].sum(axis=2) for k in (0, blocks))
+        flows = ports[:, first:]
+        spent = ((table.cost[:, first:] + table.curve[:, first:] / 2.0 * flows) * flows).sum(axis=(1, 2, 3))
         batteries = (gain, loss, store[:, :first], energy, -stored[:, :first])
-        parts = (imports, exports, bought, *batteries, ports[:, first:], store[:, first:], -stored[:, first:])
-        found = [Day(*(part[row] for part in parts)) for row in range(len(fixed))]
-        if rescue is not None:
-            for row in lost:
-                found[row] = rescue(*divmod(row, self._days))
-        return [found[k : k + self._days] for k in range(0, len(found), self._days)]
+        others = (flows, store[:, first:], -stored[:, first:], spent)
+        parts = (np.maximum(net, 0.0), np.maximum(-net, 0.0), bought, *batteries, *others)
+        return Day(*(part.reshape(len(self._pools), self._days, *part.shape[1:]) for part in parts))
 
-    def _task(self, fixed: Array, buy: Array, sell: Array) -> Task:
-        table, block, one = self._table, self._block, self._pools[0]
+    def _limits(self) -> Task:
+        """Everything but the cost, which follows the prices."""
+        table, block, fixed, peak = self._table, self._block, self._fixed, self._pools[0].peak
         none, stores = np.zeros(fixed.shape), np.zeros(table.low.shape)
         every = np.zeros((*table.limit.shape[:3], fixed.shape[2]))
         most_in = np.maximum(fixed + self._most_in, 0.0) + 1.0  # + 1: never binding, keeps an interior when buy = sell
         most_out = np.maximum(self._most_out - fixed, 0.0) + 1.0
-        cap = most_in if one.peak is None else np.full(fixed.shape, one.peak.cap)
-        cost = [buy[:, None] + none, -sell[:, None] + none, table.cost + every, table.end_cost]
-        curve = [none, none, table.curve + every, stores]
-        lower = [none, none, every, table.low]
-        upper = [np.minimum(most_in, cap), most_out, table.limit + every, table.high]
-        if block.exchange:
-            cost += [one.fee + none, none]
-            upper += [most_in, most_out]
-            lower += [none, none]
-            curve += [none, none]
-        if one.peak is not None:
-            cost.append(one.peak.price(buy)[:, None] + none)
-            upper.append(most_in)
-            lower.append(none)
-            curve.append(none)
+        cap = most_in if peak is None else np.full(fixed.shape, peak.cap)
+        more = [most_in, most_out] * block.exchange + [most_in] * (peak is not None)
+        curve = _columns([none, none, table.curve + every, stores, *(none for _ in more)])
+        lower = _columns([none, none, every, table.low, *(none for _ in more)])
+        upper = _columns([np.minimum(most_in, cap), most_out, table.limit + every, table.high, *more])
         storage = -table.drain
         storage[:, :, 0] += table.keep[:, 0] * table.start
-        columns = (_columns(parts) for parts in (cost, curve, lower, upper))
-        return Task(block, *columns, *(np.ascontiguousarray(np.moveaxis(a, 0, -1)) for a in (fixed, storage)))
+        rows = (np.ascontiguousarray(np.moveaxis(a, 0, -1)) for a in (fixed, storage))
+        return Task(block, np.zeros_like(curve), curve, lower, upper, *rows)
+
+    def _task(self, buy: Array, sell: Array) -> Task:
+        table, block, one = self._table, self._block, self._pools[0]
+        buy, sell = (np.tile(price, (len(self._pools), 1))[:, None] for price in (buy, sell))
+        none = np.zeros(self._fixed.shape)
+        every = np.zeros((*table.limit.shape[:3], self._fixed.shape[2]))
+        cost = [buy + none, -sell + none, table.cost + every, table.end_cost]
+        if block.exchange:
+            cost += [one.fee + none, none]
+        if one.peak is not None:
+            cost.append(one.peak.price(buy) + none)
+        return replace(self._without_prices, cost=_columns(cost))
 
 
 def _columns(parts: list[Array]) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,12 @@ class Day:
         Flows through the ports of the reservoirs, store-side; empty without reservoirs.
     content, content_value : array [R, T]
         What ``store`` and ``store_value`` are for batteries.
+    spent : array [] $
+        Cost of the flows through the ports of reservoirs.
+
+    Notes
+    -----
+    The schedules of several pools of one shape are one ``Day`` whose arrays begin with the axes pool and day.
     """
 
     imports: Array
@@ -129,6 +136,36 @@ class Day:
     flows: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
     content: Array = field(default_factory=lambda: np.zeros((0, 0)))
     content_value: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    spent: Array = field(default_factory=lambda: np.zeros(()))
+
+    def at(self, pool: int, day: int) -> Day:
+        """One day of one of several pools.
+
+        Parameters
+        ----------
+        pool, day : int
+            Positions in the first two axes.
+
+        Returns
+        -------
+        Day
+        """
+        return Day(*(getattr(self, part.name)[pool, day] for part in fields(self)))
+
+    @classmethod
+    def of(cls, days: Sequence[Day]) -> Day:
+        """The days of one pool as those of several.
+
+        Parameters
+        ----------
+        days : sequence of Day
+
+        Returns
+        -------
+        Day
+            With the axes pool (1) and day.
+        """
+        return cls(*(np.stack([getattr(day, part.name) for day in days])[None] for part in fields(cls)))
 
 
 class DayProgram:

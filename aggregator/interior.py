@@ -30,7 +30,8 @@ CAREFUL = 20  # iterations after which steps are careful; nearly all problems en
 CENTRED = 0.2
 STEP_BACK_CAREFUL = 0.9
 TINY = 1e-300
-CACHED = 16_000  # numbers in an array that stays in the cache with its fellows
+LATE = 1e-5  # mean gap below which directions are refined
+CACHED = 32_000  # numbers in an array that stays in the cache with its fellows
 
 
 class NotConverged(RuntimeError):
@@ -237,7 +238,8 @@ def _move(
     to_high *= free
     push = seen.dual - to_low
     push += to_high
-    dx, dy = newton.towards(push, refine=1)
+    # what rounding loses here is in the next residual, so only the last directions are refined
+    dx, dy = newton.towards(push, refine=int(gap.min(where=going, initial=np.inf) < LATE))
     np.multiply(pull_low, dx, out=pull_low)
     np.multiply(pull_high, dx, out=pull_high)
     to_low -= pull_low
