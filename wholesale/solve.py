@@ -16,6 +16,7 @@ from typing import Any
 import highspy
 import numpy as np
 import pyomo.environ as pyo
+import scipy.sparse as sp
 
 from wholesale.matrices import InfeasibleRow, Matrices, translate
 from wholesale.proximal import Point, proximal
@@ -221,6 +222,36 @@ class Program:
         """Set bounds of rows, as bounds on the variable terms: `x + 2 <= 5` is the row `x` with upper bound 3."""
         index, low, high = _flat(rows, lower, upper)
         self._check(self._highs.changeRowsBounds(len(index), index, low, high), "row bounds")
+
+    def add_row(self, cols: np.ndarray, values: np.ndarray, lower: float, upper: float) -> None:
+        """Append the row ``lower <= values @ x[cols] <= upper``; the next solve starts from the last basis.
+
+        Parameters
+        ----------
+        cols : ndarray of int [k]
+            Column indices, each at most once.
+        values : ndarray [k]
+            Coefficients.
+        lower, upper : float
+            Bounds; infinite where there is none.
+
+        Raises
+        ------
+        NotSolved
+            A coefficient is so small beside the others that HiGHS would drop it.
+        """
+        index, value = _flat(cols, values)
+        n = self.shape[1]
+        row = sp.csc_array((value, (np.zeros_like(index), index)), shape=(1, n))
+        grown = replace(
+            self._m,
+            a=sp.vstack([self._m.a, row], format="csc"),
+            row_lower=np.append(self._m.row_lower, lower),
+            row_upper=np.append(self._m.row_upper, upper),
+        )
+        _check_scales(grown)
+        self._check(self._highs.addRow(lower, upper, len(index), index, value), "row")
+        self._m = grown
 
     def relaxed(self) -> Program:
         """Return a new program of the same columns and rows without the integers, with the compiled numbers."""
