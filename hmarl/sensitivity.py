@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,16 +55,38 @@ def indices(design: Design, summary: pd.DataFrame, measures: tuple[str, ...]) ->
             if name not in by_point.columns:
                 continue
             values = by_point[name].reindex(list(design.rows)).to_numpy(float)
-            lacking = len({row for row, value in zip(design.rows, values, strict=True) if not np.isfinite(value)})
-            if lacking:
-                notes.append(
-                    f"{arm}, {measure}: {lacking} of {len(design.points)} points have no value, so no indices."
-                )
+            kept, note = _whole(design, values)
+            if note:
+                notes.append(f"{arm}, {measure}: {note}")
+            if kept is None:
                 continue
             about = {"arm": arm, "measure": measure, "unit": unit(measure)}
-            rows += [about | row for row in _of_one(design, values)]
+            rows += [about | row for row in _of_one(replace(design, unit=design.unit[kept]), values[kept])]
     columns = ["arm", "measure", "unit", "path", "index", "value", "low", "high"]
     return pd.DataFrame(rows, columns=columns), notes
+
+
+def _whole(design: Design, values: Array) -> tuple[NDArray[np.bool_] | None, str]:
+    """Rows [P] that indices can be made of, None if too few, and what to say of those without a value.
+
+    A trajectory of Morris and a block of Sobol compare rows with each other: one without a value spoils all of its own.
+    """
+    size, called, least = {
+        "morris": (len(design.paths) + 1, "trajectories", 2),
+        "sobol": (len(design.paths) + 2, "blocks of the sample", 2),
+    }.get(design.sample.method, (1, "rows", 3))
+    good = np.isfinite(values)
+    if good.all():
+        return good, ""
+    lacking = len({row for row, there in zip(design.rows, good, strict=True) if not there})
+    whole: NDArray[np.bool_] = np.logical_and.reduce(good.reshape(-1, size), axis=1)
+    said = f"{lacking} of {len(design.points)} points have no value, so "
+    if whole.sum() < least:
+        return None, said + "no indices."
+    return np.repeat(whole, size), (
+        f"{said}{(~whole).sum()} of {len(whole)} {called} are left out; if the values themselves made these points "
+        "fail, the indices do not speak for that part of the range."
+    )
 
 
 def _of_one(design: Design, values: Array) -> list[dict[str, Any]]:
@@ -100,7 +123,7 @@ def _sobol(design: Design, values: Array) -> dict[str, list[tuple[float, float, 
         values,
         calc_second_order=False,
         num_resamples=RESAMPLES,
-        seed=design.sample.seed,
+        seed=design.sample.seed + 1,  # SALib takes 0 for no seed at all
     )
     return {name: _around(found[name], found[f"{name}_conf"]) for name in ("S1", "ST")}
 

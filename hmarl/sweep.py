@@ -169,7 +169,7 @@ def collect(study: Study, out: Path) -> Sweep:
     Returns
     -------
     Sweep
-        Indices only where every point has a value.
+        Where a point has no value, indices are of the rest, and a note says so.
 
     Raises
     ------

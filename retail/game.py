@@ -349,7 +349,8 @@ class Game:
         low, high = self.feasible(state)
         power, c = asked.get("battery"), self.community
         wish = intended(torch.zeros_like(low) if power is None else power, base, c.battery, c.step_hours, self.action)
-        return torch.clamp(wish, low, high), low, high
+        # torch.clamp would lose the derivative by the limits where both are equal, as at the end of a day.
+        return torch.minimum(torch.maximum(wish, low), high), low, high
 
     def _clear(
         self,

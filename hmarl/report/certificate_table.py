@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hmarl.report.report_tables import Cell, Row, Table, figure, gathered
+from hmarl.report.cells import Cell, Row, Table, figure, gathered
 from hmarl.results import Results
 
 Certificate = Mapping[str, Any]

@@ -20,9 +20,11 @@ from hmarl.report import (
     figures_place,
     figures_time,
     report_tables,
+    words,
 )
+from hmarl.report.cells import Cell, Row, Table
 from hmarl.report.figures import Lacking, Picture
-from hmarl.report.report_tables import Card, Table
+from hmarl.report.words import Card
 from hmarl.results import Results, ResultsError, load
 from hmarl.study_file.plan import Rank
 
@@ -156,7 +158,7 @@ def report(results: Results, sweep: Path | None = None) -> Report:
     source = files("hmarl.report").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
     template = Environment(autoescape=True, trim_blocks=False, keep_trailing_newline=True).from_string(source)
     title = results.about.get("title") or studies[0]
-    html = template.render(title=title, subtitle=report_tables.subtitle(results), sections=sections)
+    html = template.render(title=title, subtitle=words.subtitle(results), sections=sections)
     if len(html.encode()) > LARGEST:
         raise ResultsError(
             f"The report would have {len(html.encode()) / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}; report fewer "
@@ -184,25 +186,25 @@ def report_folder(folder: str | Path) -> Path:
 
 
 def _summary(results: Results) -> Section:
-    section = Section("summary", "Summary", warnings=report_tables.warnings(results))
+    section = Section("summary", "Summary", warnings=words.warnings(results))
     changes = report_tables.differences(results)
-    section.texts = report_tables.opening(results)
-    section.words = report_tables.cards(results, changes)
+    section.texts = words.opening(results)
+    section.words = words.cards(results, changes)
     section.tables = [report_tables.measures(results, changes), *_ranking(results)]
     _add(section, "Differences to the baseline", lambda: figures_effects.differences(changes))
     return section
 
 
-def _ranking(results: Results) -> list[report_tables.Table]:
+def _ranking(results: Results) -> list[Table]:
     """Arms in order, where the study asks for it."""
     if not results.about.get("rank"):
         return []
     found = rank(results, Rank(**results.about["rank"]))
     tables = []
     for group, lines in found.lines():
-        rows = [report_tables.Row([report_tables.Cell(cell) for cell in line]) for line in lines]
+        rows = [Row([Cell(cell) for cell in line]) for line in lines]
         title = f"{found.title}, {group}" if group else found.title
-        tables.append(report_tables.Table(f"{title}. {NOTE}", list(HEADS), rows))
+        tables.append(Table(f"{title}. {NOTE}", list(HEADS), rows))
     return tables
 
 

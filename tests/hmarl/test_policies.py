@@ -109,6 +109,33 @@ def test_looking_ahead_and_stepping_agree():
             torch.testing.assert_close(cost, o.cost.sum(-1), rtol=0, atol=6 * 0.0005 * 0.44)
 
 
+@pytest.mark.parametrize("end", ["restore", "value"])
+def test_the_derivative_of_a_day_is_that_of_its_cost(end):
+    """Also through hours in which the store must return to its start, where both of its limits are the same number."""
+    game = small(storage_end=end)
+    generator = torch.Generator().manual_seed(1)
+    actions = 0.8 * torch.randn(24, 3, 6, 1, generator=generator, dtype=torch.float64)
+    forced = 0
+
+    def cost(chosen):
+        nonlocal forced
+        state, total = game.reset(HELD_OUT, PRICES), torch.zeros((), dtype=torch.float64)
+        while state.step < 24:
+            low, high = game.feasible(state)
+            forced += int(((low == high) & (game.community.battery.capacity > 0)).sum())
+            state, step_cost = pooled_step(game, state, chosen[state.step], ("battery",))
+            total = total + step_cost.sum()
+        return total
+
+    leaf = actions.clone().requires_grad_()
+    cost(leaf).backward()
+    assert forced > 0 or end == "value"
+    for _ in range(6):
+        way = torch.randn(actions.shape, generator=generator, dtype=torch.float64)
+        slope = float(cost(actions + 1e-6 * way) - cost(actions - 1e-6 * way)) / 2e-6
+        assert float((leaf.grad * way).sum()) == pytest.approx(slope, rel=1e-5, abs=1e-5)
+
+
 def test_an_actor_sees_its_own_observation_only():
     game = small()
     learner = MAPPO().start(spec(game))

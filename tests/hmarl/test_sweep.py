@@ -6,6 +6,7 @@ import math
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,8 @@ def test_sobol_indices_of_the_ishigami_function():
         return math.sin(a) + 7 * math.sin(b) ** 2 + 0.1 * c**4 * math.sin(a)
 
     frame, notes = indices(plan, summary_of(plan, ishigami), ("peak_kw",))
+    again, _ = indices(plan, summary_of(plan, ishigami), ("peak_kw",))
+    pd.testing.assert_frame_equal(frame, again, check_exact=True)
     found = frame.pivot_table(index="path", columns="index", values="value")
     exact = {"community.pv": (0.3139, 0.5576), "community.battery": (0.4424, 0.4424), "tariff.sell": (0.0, 0.2437)}
     for path, (first, total) in exact.items():
@@ -176,15 +179,35 @@ def test_other_points_are_refused(study, toy, tmp_path):
     assert len(load(tmp_path / "toy-sweep").runs) == 9 * 2
 
 
-def test_a_point_without_a_value_leaves_no_index(study, toy, tmp_path):
+def test_a_point_without_a_value_is_left_out_and_said(study, toy, tmp_path):
     outcome = run_sweep(study, out=tmp_path, simulate=toy.fails_on_one_seed)
     assert len(outcome.failures) == 4
     found = collect(study, tmp_path)
     assert found.notes == ()  # the other seed of each point is there
     shutil.rmtree(tmp_path / "toy-sweep" / "0000" / "one")
     found = collect(study, tmp_path)
-    assert found.notes[0] == "one, community_cost: 1 of 4 points have no value, so no indices."
+    assert found.notes[0].startswith("one, community_cost: 1 of 4 points have no value, so 1 of 4 rows are left out;")
+    assert set(found.indices["arm"]) == {"one", "two"}
+    shutil.rmtree(tmp_path / "toy-sweep" / "0001" / "one")
+    found = collect(study, tmp_path)
+    assert found.notes[0] == "one, community_cost: 2 of 4 points have no value, so no indices."
     assert set(found.indices["arm"]) == {"two"}
+
+
+@pytest.mark.parametrize(("method", "n", "size"), [("morris", 20, 4), ("sobol", 512, 5)])
+def test_only_the_comparisons_of_a_failed_point_are_lost(method, n, size):
+    vary = {path: {"low": 0, "high": 1} for path in ("community.pv", "community.battery", "tariff.sell")}
+    plan = planned(method, n, vary)
+    table = summary_of(plan, lambda u: 5 * u[0] - 3 * u[1] + u[0] * u[2])
+    failed = plan.rows[size * 3 + 1]  # of the fourth trajectory or block, and of any other that shares the point
+    spoilt = {place // size for place, row in enumerate(plan.rows) if row == failed}
+    holed = table.assign(**{column("peak_kw"): table[column("peak_kw")].where(table["point"] != failed)})
+    frame, notes = indices(plan, holed, ("peak_kw",))
+    assert f"so {len(spoilt)} of {n} " in notes[0]
+    rest = [place for place in range(len(plan.rows)) if place // size not in spoilt]
+    without = replace(plan, unit=plan.unit[rest], rows=tuple(plan.rows[place] for place in rest))
+    expected, _ = indices(without, table, ("peak_kw",))
+    pd.testing.assert_frame_equal(frame, expected)
 
 
 @pytest.mark.parametrize(

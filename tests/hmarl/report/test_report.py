@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hmarl.report import figures_money, figures_place, figures_time, report_tables
+from hmarl.report import figures_money, figures_place, figures_time, words
 from hmarl.report.figures import Lacking
 from hmarl.report.figures_money import _bill_parts, accounts, transfers
 from hmarl.report.figures_place import positions
@@ -178,7 +178,7 @@ def test_a_figure_says_what_it_lacks(copy, table, columns, draws):
         else:
             pd.read_parquet(path).drop(columns=columns).to_parquet(path)
     results = load(copy)
-    assert report_tables.subtitle(results).startswith("Study small")
+    assert words.subtitle(results).startswith("Study small")
     for draw in draws:
         with pytest.raises(Lacking, match=f"{table}|ledger|network"):
             draw(results)
@@ -192,12 +192,12 @@ def test_one_arm_still_makes_a_report(copy):
 
 
 def test_what_must_be_known_first_is_said(copy, runs):
-    assert report_tables.warnings(load(runs)) == []
-    assert "every difference may be chance" in report_tables.warnings(load(f"{runs}/*/1"))[-1]
+    assert words.warnings(load(runs)) == []
+    assert "every difference may be chance" in words.warnings(load(f"{runs}/*/1"))[-1]
     path = copy / "mark-up" / "0" / "certificate.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"converged": False, "reason": "prices go round"}))
     (copy / "regulated" / "1" / "manifest.json").unlink()
-    said = report_tables.warnings(load(copy))
+    said = words.warnings(load(copy))
     assert said[:2] == [
         "NOT CONVERGED: mark-up, 1 of 2 seeds: prices go round",
         "1 run of this study not finished; the figures lack them.",
