@@ -16,7 +16,6 @@ from typing import Any
 import highspy
 import numpy as np
 import pyomo.environ as pyo
-import scipy.sparse as sp
 
 from wholesale.matrices import InfeasibleRow, Matrices, translate
 from wholesale.proximal import Point, proximal
@@ -241,14 +240,7 @@ class Program:
             A coefficient is so small beside the others that HiGHS would drop it.
         """
         index, value = _flat(cols, values)
-        n = self.shape[1]
-        row = sp.csc_array((value, (np.zeros_like(index), index)), shape=(1, n))
-        grown = replace(
-            self._m,
-            a=sp.vstack([self._m.a, row], format="csc"),
-            row_lower=np.append(self._m.row_lower, lower),
-            row_upper=np.append(self._m.row_upper, upper),
-        )
+        grown = self._m.with_row(index, value, lower, upper)
         _check_scales(grown)
         self._check(self._highs.addRow(lower, upper, len(index), index, value), "row")
         self._m = grown
