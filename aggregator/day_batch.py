@@ -9,9 +9,10 @@ import numpy as np
 
 from aggregator.blocks import Block, Rows
 from aggregator.day_program import Day
-from aggregator.interior import NotConverged, Task, minimise
+from aggregator.interior import CACHED, NotConverged, Task, minimise
 from aggregator.pools import Pool
 from aggregator.prosumers import Array
+from aggregator.sensitivity import Sensitivity
 from aggregator.store_table import store_table
 from aggregator.wear import ports_each_way
 
@@ -34,6 +35,7 @@ class DayBatch:
         behind[table.meter_of, np.arange(len(table.meter_of))] = 1.0
         self._fixed = np.concatenate([pool.fixed_kwh for pool in pools])
         meter = np.ascontiguousarray(np.moveaxis(table.meter, 0, -1))
+        self._instead = one.peak is not None and one.peak.instead
         self._block = Block(behind, meter, table.sign, table.keep, meters > 1, one.peak is not None)
         flow = table.limit * table.meter
         self._most_in = behind @ np.maximum(flow, 0.0).sum(axis=2)
@@ -75,17 +77,60 @@ class DayBatch:
                 getattr(found, part.name)[at] = getattr(other, part.name)
         return found
 
+    def slopes(self, buy: Array, sell: Array) -> tuple[Array, Array]:
+        """How imports and exports of all pools move with the buy price, from the optimum alone.
+
+        Parameters
+        ----------
+        buy, sell : array [D, T] $/kWh
+
+        Returns
+        -------
+        into, out : array [D, T, T] kWh per $/kWh
+            Change of the row's step with the column's price.
+
+        Raises
+        ------
+        NotConverged
+            See ``solve``.
+        """
+        pools, (_, meters, steps) = len(self._pools), self._fixed.shape
+        task = self._task(buy, sell)
+        into, out = (np.zeros((self._days, steps, steps)) for _ in range(2))
+        each = max(1, CACHED // task.cost[:, :, 0].size)
+        for first in range(0, pools * self._days, each):
+            part = slice(first, first + each)
+            one, table = task.take(part), self._table.meter[part]
+            x, rows = minimise(one)
+            imported = self._net(x, self._fixed[part], table) > 0.0
+            optimum, change = Sensitivity(one, x, rows), np.zeros((*one.cost.shape[:2], 1))
+            day = np.arange(first, first + len(imported)) % self._days
+            for t in range(steps):
+                change[:] = 0.0
+                change[:meters, t] = 1.0
+                if self._block.peak and not self._instead:
+                    change[-meters:, t] = 1.0
+                moved = self._net(optimum.along(change), 0.0 * self._fixed[part], table)
+                np.add.at(into[..., t], day, (moved * imported).sum(axis=1))
+                np.add.at(out[..., t], day, (-moved * ~imported).sum(axis=1))
+        return into, out
+
+    def _net(self, x: Array, fixed: Array, meter: Array) -> Array:
+        """What is drawn from the grid at each meter [B, M, T] for columns x [n, T, B]."""
+        _, _, ports, _, other = self._block.split(x)
+        net = fixed + self._block.behind @ (np.moveaxis(ports, -1, 0) * meter).sum(axis=2)
+        if self._block.exchange:
+            net += np.moveaxis(other[1] - other[0], -1, 0)
+        return np.asarray(net)
+
     def _found(self, x: Array, multipliers: Rows) -> Day:
         """Columns [n, T, B] and multipliers of the rows as schedules."""
         block, table, one = self._block, self._table, self._pools[0]
         split, (energy, stored) = block.split(x), (np.moveaxis(a, -1, 0) for a in multipliers[:2])
         ports, store = (np.moveaxis(part, -1, 0) for part in split[2:4])
         # the box keeps every column a hair inside; the grid side is set to balance exactly, in one direction only
-        net = self._fixed + block.behind @ (ports * table.meter).sum(axis=2)
-        bought = np.zeros_like(net)
-        if block.exchange:
-            bought, sold = (np.moveaxis(a, -1, 0) for a in split[4][:2])
-            net = net - bought + sold
+        net = self._net(x, self._fixed, table.meter)
+        bought = np.moveaxis(split[4][0], -1, 0) if block.exchange else np.zeros_like(net)
         first, blocks = len(one.groups), ports_each_way(one.wear_blocks)
         gain, loss = (ports[:, :first, k : k + blocks].sum(axis=2) for k in (0, blocks))
         flows = ports[:, first:]

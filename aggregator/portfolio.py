@@ -89,7 +89,7 @@ class BestResponse:
         many = len(self.pools) >= FLEET_FROM and portfolio.steps <= FLEET_STEPS
         self._fleet = Fleet.of(self.pools) if many else None
         self._linear: dict[tuple[Group, ...], DayProgram] = {}
-        self._quadratic: dict[tuple[object, ...], DayBatch] = {}
+        self._batch: dict[tuple[int, ...], DayBatch] = {}
 
     def days(self, buy: Array, sell: Array) -> list[list[Day]]:
         """Optimal schedules of each of ``pools``.
@@ -124,26 +124,58 @@ class BestResponse:
             Positions in ``pools`` of those whose schedules the arrays [pool, day, ...] of the ``Day`` are.
         """
         found: list[tuple[list[int], Day]] = []
-        batches: dict[tuple[object, ...], list[int]] = {}
-        idle: list[int] = []
+        batched, idle = [], []
         for k, pool in enumerate(self.pools):
             if pool.plain and not pool.groups and pool.fixed_kwh.shape[1] == 1:
                 idle.append(k)
             elif pool.linear and not (self.together and pool.groups):
                 found.append(([k], Day.of([self._linear_day(pool, d, buy, sell) for d in range(len(buy))])))
             else:
-                batches.setdefault(pool.shape, []).append(k)
+                batched.append(k)
         if idle:
             found.append((idle, _idle(np.stack([self.pools[k].fixed_kwh for k in idle]), buy, sell)))
-        for shape, members in batches.items():
+        for members, batch in self._batches(batched):
             inside = [self.pools[k] for k in members]
-            if shape not in self._quadratic:
-                self._quadratic[shape] = DayBatch(inside)
             # HiGHS has no trouble with degenerate linear problems; quadratic ones have none of it.
             linear = all(pool.linear for pool in inside)
             rescue = partial(self._rescue, inside, buy, sell) if linear else None
-            found.append((members, self._quadratic[shape].solve(buy, sell, rescue)))
+            found.append((members, batch.solve(buy, sell, rescue)))
         return found
+
+    def _batches(self, members: list[int]) -> list[tuple[list[int], DayBatch]]:
+        """Pools (positions) of one shape with their batch, which is laid out on first use."""
+        alike: dict[tuple[object, ...], list[int]] = {}
+        for k in members:
+            alike.setdefault(self.pools[k].shape, []).append(k)
+        found = []
+        for those in alike.values():
+            batch = self._batch.get(tuple(those))
+            if batch is None:
+                batch = self._batch[tuple(those)] = DayBatch([self.pools[k] for k in those])
+            found.append((those, batch))
+        return found
+
+    def slopes(self, buy: ArrayLike, sell: ArrayLike) -> tuple[Array, Array]:
+        """How imports and exports of all followers move with the buy price, by the implicit function theorem.
+
+        Parameters
+        ----------
+        buy, sell : array_like [T] or [D, T] $/kWh
+            ``buy >= sell``.
+
+        Returns
+        -------
+        into, out : array [D, T, T] kWh per $/kWh
+            Change of the row's step with the column's price. Linear programs answer with corners, whose slope is 0
+            almost everywhere.
+        """
+        portfolio = self.portfolio
+        buy, sell = as_days(portfolio, buy, "buy"), as_days(portfolio, sell, "sell")
+        found = np.zeros((2, portfolio.days, portfolio.steps, portfolio.steps))
+        curved = [k for k, pool in enumerate(self.pools) if not pool.linear]
+        for _, batch in self._batches(curved):
+            found += batch.slopes(buy, sell)
+        return found[0], found[1]
 
     def _rescue(self, inside: list[Pool], buy: Array, sell: Array, k: int, day: int) -> Day:
         return self._linear_day(inside[k], day, buy, sell)

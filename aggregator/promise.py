@@ -195,7 +195,11 @@ def seal(view: View, offer: Offer) -> Offer:
     -------
     Offer
     """
-    earned, reach = promise(view, offer.tariff), ties(view, offer.tariff)
+    earned, alone = promise(view, offer.tariff), not view.portfolio.pooled or view.portfolio.fee == 0.0
+    if earned is not None and alone and view.portfolio.unique:
+        reach: Ties | None = Ties(earned, earned)  # one answer only, so there is nothing to solve twice
+    else:
+        reach = ties(view, offer.tariff)
     if earned is None or reach is None:
         return offer
     promised = min(earned, reach.worst)

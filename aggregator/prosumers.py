@@ -190,6 +190,52 @@ class Portfolio:
         begin = None if self.begin is None else self.begin[days]
         return self.change(fixed_kwh=self.fixed_kwh[days], reservoirs=tanks, begin=begin)
 
+    def some(self, who: NDArray[np.int64]) -> Portfolio:
+        """Some of the followers, each of whom is alone.
+
+        Parameters
+        ----------
+        who : array of int [N']
+            Prosumers, each once.
+
+        Returns
+        -------
+        Portfolio
+            Their reservoirs keep their order.
+
+        Raises
+        ------
+        PortfolioError
+            If followers settle together, so that a reservoir may belong to several.
+        """
+        if self.pooled:
+            raise PortfolioError("Followers that settle together cannot be taken apart; give pooled=False.")
+        place = {int(n): k for k, n in enumerate(who)}
+        return self.change(
+            fixed_kwh=self.fixed_kwh[:, who],
+            reservoirs=tuple(replace(r, owner=place[r.owner]) for r in self.reservoirs if r.owner in place),
+            begin=None if self.begin is None else self.begin[:, who],
+            **{name: np.asarray(getattr(self, name))[who] for name in BATTERY},
+        )
+
+    def strung(self, first: int, last: int) -> Portfolio:
+        """Days [first, last) as one long day, with batteries whose end is free and worth nothing.
+
+        Parameters
+        ----------
+        first, last : int
+            Positions in the day axis.
+
+        Returns
+        -------
+        Portfolio
+            Of one day; other stores still end each of its days where they began.
+        """
+        whole = self.fixed_kwh[first:last].transpose(1, 0, 2).reshape(1, self.prosumers, -1)
+        tanks = tuple(tank.strung(first, last) for tank in self.reservoirs)
+        free = {"storage_end": "value", "end_value": 0.0}
+        return self.change(fixed_kwh=whole, reservoirs=tanks, begin=None, **free)
+
     def change(self, **values: object) -> Portfolio:
         """A copy with some fields replaced and all checks repeated.
 

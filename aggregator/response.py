@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from aggregator.portfolio import BestResponse, Portfolio, PortfolioError
 from aggregator.prosumers import Array
 
-STEP = 1e-4  # $/kWh, of the difference quotients: far above the solver's 1e-9, far below a radius
 AVAILABILITIES = (1.0, 0.75, 0.5, 0.25, 0.0)
 WEARS = (1.0, 2.0, 4.0, 8.0)
 SWEEPS = 2
@@ -155,10 +154,10 @@ class Structural:
         -------
         Structural
         """
-        return cls(portfolio.change(wear_quadratic=np.maximum(portfolio.wear_quadratic, least_wear)), sell, radius)
+        return cls(portfolio.bent(least_wear), sell, radius)
 
     def predict(self, price: Array) -> Prediction:
-        """Solve the programs at a price and beside it: T + 1 batches of best responses.
+        """Imports, exports and their slopes at a price.
 
         Parameters
         ----------
@@ -168,26 +167,29 @@ class Structural:
         Returns
         -------
         Prediction
-            Slopes are difference quotients over 0.01 cent, downwards where the price is high above the feed-in price.
         """
-        price = np.asarray(price, dtype=np.float64)
+        return Prediction(*self.answer(price), *self.slopes(price), self.radius)
+
+    def slopes(self, price: Array) -> tuple[Array, Array]:
+        """How imports and exports move with the price: derivatives of the programs' optimum.
+
+        Parameters
+        ----------
+        price : array [T] $/kWh
+            At or above the feed-in price.
+
+        Returns
+        -------
+        import_slope, export_slope : array [D, T, T] kWh per $/kWh
+            See ``Prediction``.
+        """
         days = self.portfolio.days
         few = np.unique(np.linspace(0, days - 1, min(self.slope_days, days)).round()).astype(np.intp)
-        solver = BestResponse(self.portfolio.over(few))
-        at = solver.solve(price, self.sell)
-        here = np.stack([at.total_importing, at.total_exporting])
-        slopes = np.empty((*here.shape, len(price)))
-        for t in range(len(price)):
-            beside = price.copy()
-            beside[t] += -STEP if price[t] - STEP >= self.sell[t] else STEP
-            other = solver.solve(beside, self.sell)
-            change = np.stack([other.total_importing, other.total_exporting]) - here
-            slopes[..., t] = change / (beside[t] - price[t])
-        into, out = semidefinite(slopes[0]), slopes[1]
-        if len(few) < days:
-            into, out = (np.repeat(one.mean(axis=0)[None], days, axis=0) for one in (into, out))
-        importing, exporting = self.answer(price)
-        return Prediction(importing, exporting, into, out, self.radius)
+        into, out = BestResponse(self.portfolio.over(few)).slopes(price, self.sell)
+        into = semidefinite(into)
+        if len(few) == days:
+            return into, out
+        return np.repeat(into.mean(axis=0)[None], days, axis=0), np.repeat(out.mean(axis=0)[None], days, axis=0)
 
     def answer(self, price: Array) -> tuple[Array, Array]:
         """Imports and exports at a price, without slopes.
@@ -243,20 +245,54 @@ def calibrated(model: Structural, seen: Sequence[Observed], clusters: NDArray[np
     the others fixed: first availability, then wear, twice. Nothing is fitted where programs are right to 1 % already.
     """
     size = float(np.sqrt(np.mean([np.mean(o.net**2) for o in seen]))) or 1.0
-    best, error = model, _error(model, seen) / size
+    base = model.portfolio
+    chosen = {int(c): (1.0, 1.0) for c in np.unique(clusters[base.has_battery])}
+    fit = _Fit(model, seen, clusters)
+    error = fit.error(chosen) / size
     if error <= GOOD_ENOUGH:
-        return best.matched(seen[-1]), error
-    base, chosen = model.portfolio, {int(c): (1.0, 1.0) for c in np.unique(clusters[model.portfolio.has_battery])}
+        return model.matched(seen[-1]), error
     for label in [*chosen] * SWEEPS:
         for one in ("availability", "wear"):
             share, wear = chosen[label]
             options = [(a, wear) for a in AVAILABILITIES] if one == "availability" else [(share, w) for w in WEARS]
-            tried = [replace(best, portfolio=_used(base, clusters, {**chosen, label: option})) for option in options]
-            errors = [_error(option, seen) / size for option in tried]
+            errors = [fit.error({**chosen, label: option}) / size for option in options]
             if min(errors) < error:
-                place = int(np.argmin(errors))
-                best, error, chosen[label] = tried[place], errors[place], options[place]
+                error, chosen[label] = min(errors), options[int(np.argmin(errors))]
+    best = replace(model, portfolio=_used(base, clusters, chosen)) if set(chosen.values()) - {(1.0, 1.0)} else model
     return best.matched(seen[-1]), error
+
+
+class _Fit:
+    """What the programs answer at all observed prices, solved once for each choice of numbers that is tried.
+
+    Where followers settle alone a cluster's answer is its own, and only it is solved anew when its numbers change.
+    """
+
+    def __init__(self, model: Structural, seen: Sequence[Observed], clusters: NDArray[np.int64]) -> None:
+        self._clusters, self._sell, days = clusters, model.sell, model.portfolio.days
+        self._portfolio = model.portfolio.over(np.tile(np.arange(days), len(seen)))
+        self._price = np.repeat([one.price for one in seen], days, axis=0)
+        bias = np.broadcast_to(model.import_bias - np.asarray(model.export_bias), seen[0].net.shape)
+        self._want = np.concatenate([one.net - bias for one in seen])
+        self._known: dict[tuple[object, ...], Array] = {}
+
+    def error(self, chosen: dict[int, tuple[float, float]]) -> float:
+        """Root mean square error of the net load, kWh, over observations and days."""
+        everyone = np.arange(len(self._clusters))
+        parts = [everyone]
+        if not self._portfolio.pooled:
+            parts = [everyone[self._clusters == label] for label in np.unique(self._clusters)]
+        net = sum(self._net(who, chosen) for who in parts)
+        return float(np.sqrt(np.mean((net - self._want) ** 2)))
+
+    def _net(self, who: NDArray[np.intp], chosen: dict[int, tuple[float, float]]) -> Array:
+        labels = np.unique(self._clusters[who]).tolist()
+        key = (*labels, *(chosen.get(label) for label in labels))
+        if key not in self._known:
+            some = self._portfolio if len(who) == len(self._clusters) else self._portfolio.some(who)
+            response = BestResponse(_used(some, self._clusters[who], chosen)).solve(self._price, self._sell)
+            self._known[key] = response.net
+        return self._known[key]
 
 
 def _used(p: Portfolio, clusters: NDArray[np.int64], chosen: dict[int, tuple[float, float]]) -> Portfolio:
@@ -269,15 +305,6 @@ def _used(p: Portfolio, clusters: NDArray[np.int64], chosen: dict[int, tuple[flo
         discharge=share * p.discharge,
         wear_quadratic=wear * p.wear_quadratic,
     )
-
-
-def _error(model: Structural, seen: Sequence[Observed]) -> float:
-    """Root mean square error of the net load, kWh, over observations and days."""
-    errors = []
-    for one in seen:
-        importing, exporting = model.answer(one.price)
-        errors.append(np.mean((importing - exporting - one.net) ** 2))
-    return float(np.sqrt(np.mean(errors)))
 
 
 def semidefinite(slope: Array) -> Array:

@@ -67,7 +67,7 @@ class Search:
     aside : Trial or None
         To be simulated next: a proposal, or the mean of a cycle (clipped when its turn comes).
     climbing : bool
-        A search on the programs themselves, where new slopes cost T best responses and learned ones nothing.
+        A search on the programs themselves, where learned slopes cost nothing.
     done : str
         Why the search rests; empty while it goes on.
     """
@@ -167,8 +167,7 @@ class Search:
         -------
         Search
         """
-        guess = self.structural.predict(self.centre.price)
-        model = Local(self.centre, guess.import_slope, guess.export_slope, self.radius)
+        model = Local(self.centre, *self.structural.slopes(self.centre.price), self.radius)
         return replace(self, model=model, fresh=True, rejections=0, smallest=self.radius)
 
     def learn(self, trial: Trial, seen: Observed) -> tuple[Search, Verdict]:
@@ -253,6 +252,22 @@ class Search:
             search, _ = search.learn(trial, self._imagine(trial.price))
         return search.centre
 
+    def woken(self, trial: Trial) -> Search:
+        """The same search, no longer at rest, with a price from outside the model's reach put next.
+
+        Parameters
+        ----------
+        trial : Trial
+            With the gain that is hoped for.
+
+        Returns
+        -------
+        Search
+            Its radius reaches that price, as far as the first radius goes.
+        """
+        apart = float(np.abs(trial.price - self.centre.price).max())
+        return replace(self, done="", aside=trial, radius=min(max(apart, self.radius), self.terms.radius), fresh=False)
+
     def remeasured(self, seen: Observed) -> Search:
         """The same search after followers have gone on learning at the centre's price.
 
@@ -274,8 +289,7 @@ class Search:
         best = self.centre
         ordered = [one for one in self.seen if one is not best] + [best]
         structural, error = calibrated(self.structural, ordered, self.clusters)
-        slopes = structural.predict(best.price)
-        model = Local(best, slopes.import_slope, slopes.export_slope, self.terms.radius)
+        model = Local(best, *structural.slopes(best.price), self.terms.radius)
         return replace(
             self,
             structural=structural,

@@ -53,8 +53,8 @@ class Trial:
     price : array [T] $/kWh
         Admissible, on ticks.
     kind : str
-        ``start``, ``probe``, ``proposal`` (best of several climbs on the followers' programs), ``step`` or ``cycle``
-        (the mean of a cycle).
+        ``start``, ``probe``, ``proposal`` (best of several climbs on the followers' programs), ``step``, ``poll`` (from
+        outside the reach of the model) or ``cycle`` (the mean of a cycle).
     predicted : float $/day
         Gain by the model; 0 where none is predicted.
     """

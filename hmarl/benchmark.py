@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmarl.evaluation import Played, follows, play
-from hmarl.pictures import picture
+from hmarl.evaluation import Played, play
+from hmarl.pictures import picture, solved
 from hmarl.policies.base import Learner, Seen, Spec, Stateless
 from hmarl.policies.rule_based import RuleBased
 from hmarl.training import Ground, train
@@ -42,30 +41,12 @@ def community_optimum(game: Game, days: Tensor, tariff: Tariff) -> NDArray[np.fl
     array [D] $
         Cost by day, wear included; under ``carry`` each day holds the mean over its horizon.
     """
-    from aggregator.portfolio import BestResponse  # noqa: PLC0415  pyomo is slow to import
-
     prices = tariff.on(days)
     pooled = not isinstance(game.auction, NoAuction)
     fee = float(prices.fee_price.min())
     homes = picture(game, days, pooled=pooled, fee=fee)
-    if game.storage_end != "carry":
-        cost = BestResponse(homes).solve(prices.buy_price, prices.sell_price).cost
-        return cost if cost.ndim == 1 else cost.sum(axis=1)
-    by_day = []
-    for first, last in _stretches(days):
-        length = last - first
-        whole = homes.fixed_kwh[first:last].transpose(1, 0, 2).reshape(1, homes.prosumers, -1)
-        tanks = tuple(tank.strung(first, last) for tank in homes.reservoirs)
-        horizon = replace(homes, fixed_kwh=whole, end_value=np.zeros(homes.prosumers), reservoirs=tanks)
-        buy, sell = (x[first:last].reshape(1, -1) for x in (prices.buy_price, prices.sell_price))
-        by_day.append(np.full(length, float(BestResponse(horizon).solve(buy, sell).cost.sum()) / length))
-    return np.concatenate(by_day)
-
-
-def _stretches(days: Tensor) -> list[tuple[int, int]]:
-    """Stretches of days without a gap, as positions [first, last)."""
-    cuts = [0, *(i + 1 for i, next_day in enumerate(follows(days)) if not next_day), len(days)]
-    return list(pairwise(cuts))
+    cost = solved(game, homes, days, prices.buy_price, prices.sell_price).cost
+    return cost if cost.ndim == 1 else cost.sum(axis=1)
 
 
 def tuned_rule(ground: Ground, clusters: Tensor, tariff: Tariff, seed: int) -> Learner:

@@ -171,7 +171,7 @@ def group(
     number : int, optional
         k; where absent, the best silhouette within one of the elbow.
     postcodes : tuple of str
-        For ``location``, one per home.
+        For ``location``, one per home; homes whose postcode is empty make a group of their own.
     band_hours : float
         Largest shift of ``dtw``, h.
     series : array [N, T], optional
@@ -185,7 +185,7 @@ def group(
     Raises
     ------
     ClusterError
-        If postcodes are unknown, more groups are asked for than there are homes, or days of too many homes are to be
+        If no postcode is known, more groups are asked for than there are homes, or days of too many homes are to be
         compared.
     """
     c = game.community
@@ -251,10 +251,8 @@ def _tried(between: Table, rng: np.random.Generator) -> dict[int, list[tuple[Lab
 
 
 def _by_postcode(postcodes: tuple[str, ...], homes: int) -> Labels:
-    if len(postcodes) != homes or not all(postcodes):
-        raise ClusterError(
-            "Groups by location need the postcode of every home, which this source does not give; choose another one."
-        )
+    if len(postcodes) != homes or not any(postcodes):
+        raise ClusterError("Groups by location need postcodes, which this source does not give; choose another one.")
     return np.unique(np.asarray(postcodes), return_inverse=True)[1].astype(np.int64)
 
 

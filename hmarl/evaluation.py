@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -148,6 +149,23 @@ def follows(days: Tensor) -> list[bool]:
     """
     steps: list[int] = torch.diff(days).tolist()
     return [step == 1 for step in steps]
+
+
+def stretches(days: Tensor) -> list[tuple[int, int]]:
+    """Stretches of days without a gap.
+
+    Parameters
+    ----------
+    days : Tensor [D] int64
+        Days of the community, ascending.
+
+    Returns
+    -------
+    list of (int, int)
+        Positions [first, last).
+    """
+    cuts = [0, *(i + 1 for i, next_day in enumerate(follows(days)) if not next_day), len(days)]
+    return list(pairwise(cuts))
 
 
 def lane_costs(game: Game, learner: Learner, days: Tensor, tariff: Tariff, arrival: Tensor, lanes: int) -> Tensor:

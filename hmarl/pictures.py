@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hmarl.evaluation import stretches
 from retail.auctions.none import NoAuction
 from retail.game import Game
 from retail.thermal import Thermal
 from retail.timed_store import TimedStore
 
 if TYPE_CHECKING:
-    from aggregator.portfolio import Portfolio
+    from aggregator.portfolio import Portfolio, Response
     from aggregator.reservoirs import PeakPrice, Reservoir
 
 
@@ -55,6 +56,33 @@ def picture(
     first = b.start.numpy() if start is None else np.clip(start, b.store_min.numpy(), b.store_max.numpy())
     homes = _followers(game, c.daily(c.fixed)[days].transpose(1, 2).numpy(), first, pooled, fee)
     return homes.change(reservoirs=reservoirs(game, days, pooled=pooled), peak=_peak(game))
+
+
+def solved(game: Game, homes: Portfolio, days: Tensor, buy: NDArray[np.float64], sell: NDArray[np.float64]) -> Response:
+    """Best response with perfect foresight under the game's ``storage_end``.
+
+    Parameters
+    ----------
+    game : Game
+        Under ``carry`` days without a gap are one horizon with a free end, a lower bound of the cost.
+    homes : Portfolio
+        Its ``picture`` of these days, or of some homes.
+    days : Tensor [D] int64
+        Days of the community, ascending.
+    buy, sell : array [D, T] $/kWh
+
+    Returns
+    -------
+    Response
+        Under ``carry`` the cost of a day is the mean over its horizon.
+    """
+    if game.terminates:
+        from aggregator.portfolio import BestResponse  # noqa: PLC0415  pyomo is slow to import
+
+        return BestResponse(homes).solve(buy, sell)
+    from aggregator.horizons import over_stretches  # noqa: PLC0415
+
+    return over_stretches(homes, buy, sell, stretches(days))
 
 
 def rest_of_day(

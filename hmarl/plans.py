@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hmarl.policies.base import Misfit
 from retail.game import Game
+from retail.heads import Asked
 from retail.state import State
 
 if TYPE_CHECKING:
@@ -17,7 +20,9 @@ if TYPE_CHECKING:
 Plan = dict[str, Tensor]
 
 
-def plan_of(game: Game, days: Tensor, response: Response, *, pooled: bool) -> Plan:
+def plan_of(
+    game: Game, days: Tensor, response: Response, *, pooled: bool, homes: NDArray[np.int64] | None = None
+) -> Plan:
     """Moves of all devices.
 
     Parameters
@@ -30,6 +35,8 @@ def plan_of(game: Game, days: Tensor, response: Response, *, pooled: bool) -> Pl
         Best response of that portfolio, kWh.
     pooled : bool
         Whether the portfolio was solved as one.
+    homes : array of int [N], optional
+        The portfolio holds these homes only (``Portfolio.some``), ascending; all when absent.
 
     Returns
     -------
@@ -43,6 +50,7 @@ def plan_of(game: Game, days: Tensor, response: Response, *, pooled: bool) -> Pl
         If a traded carrier was planned as one store for all homes.
     """
     c = game.community
+    who = np.arange(c.prosumers) if homes is None else homes
     if pooled and any(thermal.traded for thermal in c.thermal):
         raise Misfit(
             "A plan for the whole community has one store of traded heat or cold, which cannot be told apart by homes; "
@@ -53,18 +61,18 @@ def plan_of(game: Game, days: Tensor, response: Response, *, pooled: bool) -> Pl
     like = torch.zeros_like(plan["battery"])
     for store in c.timed:
         change = like.clone()
-        for n in store.has.nonzero().flatten().tolist():
+        for k in store.has[who].nonzero().flatten().tolist():
             flow = torch.from_numpy(next(flows))
-            change[:, :, n] = flow[:, 0] - flow[:, 1]
+            change[:, :, k] = flow[:, 0] - flow[:, 1]
         plan[store.name] = change
     for thermal in c.thermal:
         parts = {name: like.clone() for name in ("pump", "chp", "store")}
-        for n in range(c.prosumers):
+        for k, n in enumerate(who.tolist()):
             flow = torch.from_numpy(next(flows))
             cop, demand = (x[0 if len(x) == 1 else days][..., n] for x in (thermal.cop, thermal.demand))
-            parts["pump"][:, :, n] = flow[:, 0] / cop
-            parts["chp"][:, :, n] = flow[:, 1] / thermal.chp_heat[n].clamp(min=1e-12)
-            parts["store"][:, :, n] = flow[:, 0] + flow[:, 1] + flow[:, 2] - flow[:, 3] - demand
+            parts["pump"][:, :, k] = flow[:, 0] / cop
+            parts["chp"][:, :, k] = flow[:, 1] / thermal.chp_heat[n].clamp(min=1e-12)
+            parts["store"][:, :, k] = flow[:, 0] + flow[:, 1] + flow[:, 2] - flow[:, 3] - demand
         plan |= {f"{thermal.carrier}_{name}": part for name, part in parts.items()}
     return plan
 
@@ -106,6 +114,31 @@ def follow(game: Game, state: State, plan: Plan) -> Tensor:
     if not equipment.present:
         return game.action_for(state, plan["battery"]).unsqueeze(-1)
     heads = equipment.heads_for(state.levels, state.days, state.step, plan)
-    used = equipment.move(state.levels, state.days, state.step, heads, None, None, None)
-    battery = game.action_for(state, plan["battery"], game.inflexible(state) + used.use)
+    battery = game.action_for(state, plan["battery"], load_of(game, state, heads))
     return torch.stack([battery, *(heads[head] for head in equipment.heads)], -1)
+
+
+def load_of(game: Game, state: State, asked: Asked) -> Tensor:
+    """Net load before the battery at the heads of other devices, without what trade of heat changes about it.
+
+    Parameters
+    ----------
+    game : Game
+        Rules.
+    state : State
+        Of B days.
+    asked : dict of str to Tensor [B, N]
+        Heads; devices without one follow their own rule.
+
+    Returns
+    -------
+    Tensor [B, N] kWh
+        + = import.
+    """
+    load = game.inflexible(state)
+    if game.equipment.present:
+        load = load + game.equipment.move(state.levels, state.days, state.step, asked, None, None, None).use
+    if "curtail" in asked:
+        pv = game.community.daily(game.community.pv)[state.days, state.step]
+        load = load + asked["curtail"].double().clamp(0, 1) * pv
+    return load

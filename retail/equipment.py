@@ -143,17 +143,13 @@ class Equipment:
             Energy and cost of the step.
         """
         after, use = [], torch.zeros(levels.shape[:2], dtype=torch.float64)
-        for k, limits in enumerate(self.timed):
-            change = limits.move(levels[..., k], days, step, asked.get(limits.store.name), self.raw)
+        for k, (limits, change) in enumerate(zip(self.timed, self._changes(levels, days, step, asked), strict=True)):
             after.append(limits.after(levels[..., k], change, days, step))
             use = use + meter_energy(change, limits.store)
         carriers = self.community.thermal
         contents = [levels[..., len(self.timed) + k] for k in range(len(carriers))]
         demands = [_on(t.demand, days, step).expand_as(use) for t in carriers]
-        made = [
-            produce(t, asked, s, d, _on(t.cop, days, step), (low[step], high[step]), self.raw)
-            for t, s, d, (low, high) in zip(carriers, contents, demands, self._paths, strict=True)
-        ]
+        made = self._made(levels, days, step, asked)
         trades = self._trade(carriers, made, demands, step, prices, auction, arrival, use)
         fuel = torch.zeros_like(use)
         for k, thermal in enumerate(carriers):
@@ -164,6 +160,59 @@ class Equipment:
         return Used(
             torch.stack(after, -1) if after else levels, use, fuel, trades.wh.movedim(0, -1), trades.cash.movedim(0, -1)
         )
+
+    def _changes(self, levels: Tensor, days: Tensor, step: int, asked: dict[str, Tensor]) -> list[Tensor]:
+        """Change of the content of each timed store before the drain."""
+        wishes = (asked.get(limits.store.name) for limits in self.timed)
+        each = enumerate(zip(self.timed, wishes, strict=True))
+        return [limits.move(levels[..., k], days, step, wish, self.raw) for k, (limits, wish) in each]
+
+    def _made(self, levels: Tensor, days: Tensor, step: int, asked: dict[str, Tensor]) -> list[Made]:
+        """Production of each carrier before any trade."""
+        found = []
+        for k, (thermal, (low, high)) in enumerate(zip(self.community.thermal, self._paths, strict=True)):
+            content = levels[..., len(self.timed) + k]
+            demand, cop = _on(thermal.demand, days, step).expand_as(content), _on(thermal.cop, days, step)
+            found.append(produce(thermal, asked, content, demand, cop, (low[step], high[step]), self.raw))
+        return found
+
+    def operation(self, levels: Tensor, days: Tensor, step: int, asked: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What devices would do before any trade, in the form that ``heads_for`` takes.
+
+        Parameters
+        ----------
+        levels, days, step, asked
+            As for ``move``; devices without a head follow their own rule.
+
+        Returns
+        -------
+        dict of str to Tensor [B, N] kWh
+            See ``heads_for``.
+        """
+        changes = self._changes(levels, days, step, asked)
+        plan = {limits.store.name: change for limits, change in zip(self.timed, changes, strict=True)}
+        for t, made in zip(self.community.thermal, self._made(levels, days, step, asked), strict=True):
+            plan |= {f"{t.carrier}_pump": made.pump, f"{t.carrier}_chp": made.chp, f"{t.carrier}_store": made.change}
+        return plan
+
+    def lacking(self, levels: Tensor, days: Tensor, step: int, asked: dict[str, Tensor]) -> list[Tensor]:
+        """What homes lack of each carrier before any trade.
+
+        Parameters
+        ----------
+        levels, days, step, asked
+            As for ``move``.
+
+        Returns
+        -------
+        list of Tensor [B, N] kWh thermal
+            One for each carrier; - = has too much.
+        """
+        made = self._made(levels, days, step, asked)
+        return [
+            _on(t.demand, days, step) + one.change - one.heat
+            for t, one in zip(self.community.thermal, made, strict=True)
+        ]
 
     def heads_for(self, levels: Tensor, days: Tensor, step: int, plan: dict[str, Tensor]) -> dict[str, Tensor]:
         """Heads that ask for an operation; the inverse of ``move`` where the operation is feasible.

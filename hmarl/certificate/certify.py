@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from hmarl.benchmark import community_optimum
-from hmarl.certificate.exploitability import exploitability, simple
+from hmarl.certificate.exploitability import exploitability, uncovered
 from hmarl.certificate.leader_gap import SIZES, global_gap, local_gap
 from hmarl.certificate.market_power import market_power
 from hmarl.certificate.welfare import competitive, fairness, saving_share, welfare
@@ -56,10 +56,8 @@ def certify(world: World, learner: Learner, last: Iterate, judged: Settled) -> d
     if option == "none":
         return last.certificate | {"size": {"option": option}} | found
     size = SIZES[option]
-    if not simple(world.game):
-        follower: Any = "not computed: it needs days of their own, batteries as the only devices and no peak price"
-    else:
-        follower = exploitability(world, learner, tariff, days, size).summary()
+    why = uncovered(world.game, tariff)
+    follower = f"not computed: {why}" if why else exploitability(world, learner, tariff, days, size).summary()
     ideal = competitive(world, days, judged.real_time_lmp)
     gaps = {
         "size": {"option": option, **dataclasses.asdict(size)},

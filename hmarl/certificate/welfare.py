@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmarl.benchmark import Idle
-from hmarl.certificate.exploitability import simple
 from hmarl.evaluation import play
 from hmarl.pictures import picture
 from hmarl.policies.base import Learner, Seen, Stateless
@@ -122,11 +121,11 @@ def competitive(world: World, days: Tensor, lmp_per_mwh: Array) -> Settled | Non
     Returns
     -------
     Settled or None
-        None without a wholesale market, and where more than batteries is planned (see ``exploitability.simple``).
+        None without a wholesale market, and where more than batteries is planned.
     """
     from aggregator.portfolio import BestResponse  # noqa: PLC0415  pyomo is slow to import
 
-    if world.exchange is None or not simple(world.game):
+    if world.exchange is None or not _batteries_only(world.game):
         return None
     price = to_ticks(world.meter.to_per_kwh(lmp_per_mwh))
     network, levy = (to_ticks(x).expand(price.shape) for x in (world.rules.network, world.rules.levy))
@@ -142,6 +141,12 @@ def competitive(world: World, days: Tensor, lmp_per_mwh: Array) -> Settled | Non
         parts.append(every)
     played = play(world.game, Follow(world.game, days, plan), days, Tariff(*parts), world.arrival)
     return settle_days(world, played)
+
+
+def _batteries_only(game: Game) -> bool:
+    """Whether the least cost is one of battery schedules of single days."""
+    c = game.community
+    return game.terminates and not c.timed and not c.thermal and game.peak is None and not game.curtail
 
 
 def welfare(world: World, learner: Learner, tariff: Tariff, settled: Settled, best: Settled | None) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Step:
     Attributes
     ----------
     kind : str
-        ``start``, ``probe``, ``proposal``, ``step`` or ``cycle``; see ``aggregator.trust_region.Trial``.
+        ``start``, ``probe``, ``proposal``, ``step``, ``poll`` or ``cycle``; see ``aggregator.trust_region.Trial``.
     delivered : float
         By the price that was tried.
     predicted, gain, error : float

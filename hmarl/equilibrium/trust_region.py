@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hmarl.equilibrium.alternate import alternate
 from hmarl.equilibrium.answer import settle, teach
 from hmarl.equilibrium.iterate import Iterate, Report, Step, learns, price_change, restore, snapshot, view
+from hmarl.equilibrium.poll import LOOK, poll
+from hmarl.equilibrium.tariff_range import mean_price, spread
 from hmarl.pictures import picture
 from hmarl.policies.base import Learner
 from hmarl.settlement import IMPACT_SHARE, Settled, moved_prices
@@ -27,7 +29,7 @@ from retail.streams import stream
 from retail.tariff import Tariff
 
 if TYPE_CHECKING:
-    from aggregator.leader import Offer, TariffRules
+    from aggregator.leader import Offer, TariffRules, View
     from aggregator.price_set import PriceSet
     from aggregator.response import Observed
     from aggregator.trust_region import Search, Trial
@@ -46,11 +48,14 @@ class Memory:
         Price of the next round; None at rest.
     simulations : int
         Settled simulations so far.
+    polls : int
+        Looks around so far.
     """
 
     search: Search
     next: Trial | None
     simulations: int
+    polls: int = 0
 
 
 def climb(world: World, start: Iterate | None, report: Report) -> Iterator[Iterate]:
@@ -100,6 +105,11 @@ class Climber:
         self.rules: TariffRules = getattr(world.leader, "rules", lambda rules: rules)(world.rules)
         self.prices: PriceSet = self.rules.price_set()
 
+    @cached_property
+    def view(self) -> View:
+        """What the leader knows before the first round, which its picture promises by."""
+        return view(self.world, 0, None)
+
     def first(self) -> Iterate:
         """Ask the leader, train the followers at its tariff and settle it.
 
@@ -112,7 +122,7 @@ class Climber:
 
         world, options = self.world, self.world.arm.equilibrium
         self.report("simulation 1: leader", 0.0)
-        seen = view(world, 0, None)
+        seen = self.view
         offer = world.leader.offer(seen)
         pooled = not isinstance(world.game.auction, NoAuction)
         portfolio = picture(world.game, world.training, pooled=pooled, fee=world.rules.fee)
@@ -186,7 +196,7 @@ class Climber:
         cost = float(settled.played.cost.mean())
         before = np.inf if last is None else float(last.settled.played.cost.mean())
         moved = np.inf if last is None else price_change(tariff, last.tariff)
-        return Iterate(
+        here = Iterate(
             k=k,
             offer=self._offer(offer, tariff, search) if kept is None else kept.offer,
             tariff=tariff if kept is None else kept.tariff,
@@ -199,7 +209,26 @@ class Climber:
             converged=following is None,
             reason=_reason(search, following, simulations, options.simulations),
             step=step,
-            memory=Memory(search, following, simulations),
+            memory=Memory(search, following, simulations, memory.polls),
+        )
+        return self._looked_around(here) if following is None else here
+
+    def _looked_around(self, here: Iterate) -> Iterate:
+        """At rest: look at prices beyond the model's reach, and go on from the best where one seems worth it."""
+        options, memory = self.world.arm.equilibrium, here.memory
+        if memory.polls >= options.polls or memory.simulations >= options.simulations:
+            return here
+        restore(self.learner, self.rng, here.learners)
+        trial = poll(self.world, self.learner, self.rules, memory.search, here, memory.polls)
+        if trial is None:
+            reason = f"{here.reason}, and none of {LOOK} prices around seems to earn more"
+            return replace(here, reason=reason, memory=replace(memory, polls=memory.polls + 1))
+        search, following = memory.search.woken(trial).propose(self.prices)
+        return replace(
+            here,
+            converged=following is None,
+            reason=_reason(search, following, memory.simulations, options.simulations),
+            memory=Memory(search, following, memory.simulations, memory.polls + 1),
         )
 
     def _gone_on(self, k: int, last: Iterate, search: Search) -> Iterate:
@@ -236,7 +265,7 @@ class Climber:
         from aggregator.promise import seal  # noqa: PLC0415
 
         bare = replace(offer, tariff=tariff, promised=None, gap=None, worst_tie=None, best_tie=None)
-        return seal(view(self.world, 0, None), replace(bare, method=_named(offer.method, search)))
+        return seal(self.view, replace(bare, method=_named(offer.method, search)))
 
     def _starts(self, search: Search, count: int) -> list[Array]:
         """Where to climb from on the picture: the price of its decoupled bound, one for all hours, random ones."""
@@ -257,22 +286,6 @@ class Climber:
         rng, low, high = stream(self.world.seed, "climbs"), self.prices.low, self.prices.high
         starts = [found.price, np.full(len(low), float(high.max()))]
         return [*starts, *(rng.uniform(low, high) for _ in range(count))][:count]
-
-
-def mean_price(tariff: Tariff) -> Array:
-    """Buy price by step of the day, mean over days where they differ.
-
-    Parameters
-    ----------
-    tariff : Tariff [T] or [D, T]
-        Ticks.
-
-    Returns
-    -------
-    array [T] $/kWh
-    """
-    price = tariff.buy_price
-    return price if price.ndim == 1 else np.asarray(price.mean(axis=0))
 
 
 def probes(prices: PriceSet, begin: Array, wholesale: Array, count: int, seed: int) -> tuple[Trial, ...]:
@@ -339,36 +352,6 @@ def observe(world: World, settled: Settled, price: Array, *, impact: bool) -> Ob
         slope = np.maximum(world.meter.to_per_kwh(high - low) / (2.0 * aside), 0.0)
     wholesale = world.meter.to_per_kwh(settled.real_time_lmp)
     return Observed(price, importing, exporting, settled.profit, wholesale, slope)
-
-
-def spread(rules: TariffRules, prices: PriceSet, tariff: Tariff, width: float, world: World, k: int) -> Tariff:
-    """A different admissible tariff near the one in force for every day, for followers that shall know them all.
-
-    Parameters
-    ----------
-    rules : TariffRules
-        Make tariffs of prices.
-    prices : PriceSet
-        Admissible buy prices.
-    tariff : Tariff [T]
-        In force.
-    width : float $/kWh
-        Each step of each day moves by at most so much.
-    world : World
-        Its community has the days; stream ``tariffs``.
-    k : int
-        Round, so that each has its own draw.
-
-    Returns
-    -------
-    Tariff [community days, T]
-        Ticks.
-    """
-    rng = stream(world.seed, f"tariffs {k}")
-    made = [rules.tariff(prices.clip(mean_price(tariff) + rng.uniform(-width, width, tariff.steps)))
-            for _ in range(world.game.community.days)]  # fmt: skip
-    parts = ("energy", "network", "levy", "sell", "fee")
-    return Tariff(*(torch.stack([getattr(one, part).expand(tariff.steps) for one in made]) for part in parts))
 
 
 def _named(method: str, search: Search) -> str:

@@ -312,10 +312,10 @@ class MBA3C3Learner(A3C3Learner):
 
 def _check(policy: MBA3C3, spec: Spec) -> None:
     """Refuse groups that cannot be made, before training starts."""
-    if policy.clusters == "location" and (len(spec.postcodes) != spec.agents or not all(spec.postcodes)):
+    if policy.clusters == "location" and (len(spec.postcodes) != spec.agents or not any(spec.postcodes)):
         raise Misfit(
-            "followers.clusters 'location' needs the postcode of every home, which this source does not give; "
-            "choose dtw, euclidean, random or none."
+            "followers.clusters 'location' needs postcodes, which this source does not give; choose dtw, euclidean, "
+            "random or none."
         )
     if policy.number is not None and policy.number > spec.agents:
         raise Misfit(f"followers.number asks for {policy.number} clusters of {spec.agents} homes; lower it.")

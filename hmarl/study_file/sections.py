@@ -337,6 +337,9 @@ class Equilibrium(Section):
         Simulations beside the first that show how followers answer, before the first step.
     climbs : int >= 0
         From so many prices to climb on the followers' programs first; the best summit is simulated.
+    polls : int >= 0
+        ``trust-region``: so often, when the search would rest, to look at 60 prices around with followers as they are;
+        the best is simulated if it seems worth it.
     radius : float > 0 [$/kWh]
         Largest change of a price in the first step.
     stop_gain : float >= 0
@@ -366,6 +369,7 @@ class Equilibrium(Section):
     simulations: Whole = 60
     probes: int = Field(default=3, ge=0)
     climbs: int = Field(default=2, ge=0)
+    polls: int = Field(default=0, ge=0)
     radius: float = Field(default=0.02, gt=0)
     stop_gain: float = Field(default=3e-4, ge=0)
     standard_errors: float = Field(default=2.0, ge=0)

@@ -224,7 +224,11 @@ def _homes(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], NDArray[np.flo
     names = tuple(f"semi-real {c}" for c in table["customer"])
     postcodes = tuple("" if pd.isna(p) else str(int(p)) for p in table["postcode"])
     lacking = ", ".join(n for n, u in zip(names, unknown, strict=True) if u)
-    notes = (f"{path}: no PV size of {lacking}; the median, {middle:g} kWp, was taken.",) if lacking else ()
+    notes: tuple[str, ...] = (
+        (f"{path}: no PV size of {lacking}; the median, {middle:g} kWp, was taken.",) if lacking else ()
+    )
+    nowhere = ", ".join(n for n, place in zip(names, postcodes, strict=True) if not place)
+    notes += (f"{path}: no postcode of {nowhere}; groups by location set them apart.",) if nowhere else ()
     return names, postcodes, np.where(unknown, middle, kwp), notes
 
 

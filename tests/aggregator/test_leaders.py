@@ -205,7 +205,7 @@ def test_stackelberg_beats_the_baselines_in_its_own_picture(make_view, seed):
     assert view.rules.admissible(best.tariff.buy_price) == []
     reach = ties(view, best.tariff)
     assert best.promised == pytest.approx(min(promise(view, best.tariff), reach.worst), abs=1e-9)
-    assert (best.worst_tie, best.best_tie) == (reach.worst, reach.best)
+    assert (best.worst_tie, best.best_tie) == pytest.approx((reach.worst, reach.best), rel=0, abs=1e-12)
     assert best.promised <= best.bound + 1e-6
     assert best.gap == pytest.approx((best.bound - best.promised) / abs(best.bound))
     baselines = [aggregator.leader("mark-up").offer(view)]

@@ -13,7 +13,7 @@ from aggregator.local_response import Local, best_step, quadratic
 from aggregator.portfolio import BestResponse, Portfolio, PortfolioError
 from aggregator.price_set import PriceSet
 from aggregator.promise import profit_by_day
-from aggregator.response import Observed, Structural, calibrated, semidefinite
+from aggregator.response import Observed, Structural, _Fit, _used, calibrated, semidefinite
 from aggregator.trust_region import Search, Terms, Trial, damped_price, paired_error
 
 STEPS = 8
@@ -155,6 +155,18 @@ def test_maximise_on_limits_without_interior():
     """A centre on the cap with everything at its floor may only stay."""
     rows, limit = np.concatenate([np.eye(2), -np.eye(2), np.ones((1, 2))]), np.array([1.0, 1.0, 0.0, 0.0, 0.0])
     np.testing.assert_allclose(maximise(np.ones(2), -np.eye(2), rows, limit), 0.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_the_error_of_a_choice_is_that_of_the_programs_one_by_one(draw, pooled):
+    rng, portfolio, wholesale, prices = world(draw, 8, days=2, pooled=pooled)
+    seen = [simulated(portfolio, prices.clip(rng.uniform(0.08, 0.36, STEPS)), wholesale) for _ in range(3)]
+    clusters, model = np.array([0, 1, 2, 2]), Structural(portfolio, SELL, import_bias=0.1, export_bias=0.03)
+    fit = _Fit(model, seen, clusters)
+    for chosen in ({0: (0.5, 2.0), 2: (0.25, 1.0)}, {0: (0.5, 2.0)}, {1: (0.0, 1.0), 2: (0.25, 1.0)}):
+        one = replace(model, portfolio=_used(portfolio, clusters, chosen))
+        nets = [np.subtract(*one.answer(o.price)) - o.net for o in seen]
+        assert fit.error(chosen) == pytest.approx(np.sqrt(np.mean(np.square(nets))), rel=1e-6)
 
 
 def test_calibration_finds_how_much_of_the_stores_is_used(draw):

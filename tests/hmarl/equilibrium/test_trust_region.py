@@ -72,7 +72,7 @@ def test_iterates_do_not_change_afterwards():
 
 
 def test_tariffs_of_a_range_stay_admissible_and_differ_by_day():
-    from hmarl.equilibrium.trust_region import spread
+    from hmarl.equilibrium.tariff_range import spread
 
     w = world()
     prices, tariff = w.rules.price_set(), w.rules.tariff(w.rules.clip(w.rules.ceiling))
@@ -83,6 +83,33 @@ def test_tariffs_of_a_range_stay_admissible_and_differ_by_day():
     assert not torch.equal(wide.buy, spread(w.rules, prices, tariff, 0.03, w, 3).buy)
     its = Coordinator(world(**LEARNED, **{"equilibrium.tariff_range": 0.02, "equilibrium.simulations": 3}))
     assert list(its)[-1].training
+
+
+RESTLESS = {"equilibrium.radius": 0.0015, "equilibrium.simulations": 14}
+"""A first radius below the one at which the search rests: all that it finds, it finds by looking around."""
+
+
+def test_a_search_at_rest_looks_around_and_goes_on():
+    still = list(Coordinator(world(**RESTLESS)))
+    assert still[-1].converged
+    assert {it.step.kind for it in still} == {"start", "probe"}
+    its = list(Coordinator(world(**RESTLESS, **{"equilibrium.polls": 6})))
+    polls = [it for it in its if it.step.kind == "poll"]
+    assert 1 <= len(polls) <= 6
+    for it in polls:  # exact followers and hardly any price impact: what a look promises comes true
+        assert it.step.gain == pytest.approx(it.step.predicted, rel=0.05, abs=1e-3)
+        assert world().rules.admissible(it.tariff.buy_price) == []
+    assert its[-1].delivered > still[-1].delivered
+    assert [it.delivered for it in its] == sorted(it.delivered for it in its)
+    assert its[-1].memory.polls <= 6
+
+
+def test_where_nothing_around_earns_more_the_search_rests_and_says_so():
+    coordinator = Coordinator(world(**RESTLESS, **{"equilibrium.polls": 2, "equilibrium.stop_gain": 10.0}))
+    last = list(coordinator)[-1]
+    assert last.converged
+    assert last.reason.endswith("and none of 60 prices around seems to earn more")
+    assert last.memory.polls == 1
 
 
 def test_constant_leaders_have_nothing_to_climb():
@@ -102,6 +129,7 @@ def contents(folder):
 @pytest.mark.parametrize(
     ("method", "followers", "leader"),
     [
+        ("poll", "mappo", None),
         ("alternate", "zi", None),
         ("alternate", "mappo", None),
         ("alternate", "zi", "learned"),
@@ -111,6 +139,8 @@ def contents(folder):
 )
 def test_a_run_killed_after_any_round_ends_with_the_same_bytes(tmp_path, monkeypatch, method, followers, leader):
     changes = {"equilibrium.method": method, "equilibrium.simulations": 4, "calendar.days": 3}
+    if method == "poll":
+        changes |= RESTLESS | {"equilibrium.method": "trust-region", "equilibrium.polls": 3}
     if leader is not None:
         changes["leader"] = leader
     changes |= {**LEARNED, "followers": "zi"} if followers == "zi" else LEARNED

@@ -15,7 +15,7 @@ from scipy import stats
 from hmarl.benchmark import community_optimum
 from hmarl.equilibrium.answer import teach
 from hmarl.equilibrium.iterate import restore, snapshot
-from hmarl.equilibrium.trust_region import mean_price, spread
+from hmarl.equilibrium.tariff_range import mean_price, spread
 from hmarl.evaluation import play
 from hmarl.shipped import find
 from hmarl.study import Study

@@ -257,7 +257,7 @@ def test_it_learns_to_beat_no_battery_and_its_start():
 
 
 def test_misfits_and_wrong_settings_are_refused_before_training():
-    with pytest.raises(Misfit, match="postcode of every home"):
+    with pytest.raises(Misfit, match="needs postcodes"):
         MBA3C3(clusters="location").start(spec(small(), ()))
     with pytest.raises(Misfit, match="7 clusters of 6 homes"):
         MBA3C3(number=7).start(spec(small()))
