@@ -220,11 +220,11 @@ def test_nobody_beats_the_community_optimum(seed, rule):
 
 @pytest.mark.parametrize("pooled", [True, False])
 def test_slopes_of_answers_with_blocks_are_difference_quotients(draw, pooled):
-    rng = np.random.default_rng(int(pooled))
+    rng = np.random.default_rng(2 if pooled else 3)
     p = draw(rng, rho=0.03, wear_blocks=TABLES[0], prosumers=4, batteries=3, pooled=pooled)
-    followers, buy, sell, step = BestResponse(p), rng.uniform(0.12, 0.4, 8), np.full(8, 0.05), 1e-6
+    followers, buy, sell, step = BestResponse(p), rng.uniform(0.12, 0.4, 8), np.full(8, 0.05), 1e-5
     into, _ = followers.slopes(buy, sell)
     assert np.abs(into).max() > 1.0
     for t, unit in enumerate(np.eye(8) * step):
         change = followers.solve(buy + unit, sell).total_importing - followers.solve(buy - unit, sell).total_importing
-        np.testing.assert_allclose(into[..., t], change / (2 * step), rtol=0, atol=0.02)
+        np.testing.assert_allclose(into[..., t], change / (2 * step), rtol=5e-3, atol=0.01)
