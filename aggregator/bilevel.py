@@ -17,6 +17,7 @@ from aggregator.portfolio import BestResponse, PortfolioError
 from aggregator.price_set import PriceSet
 from aggregator.prosumers import Array
 from aggregator.store_table import GIVEN, day_stores
+from aggregator.wear import through_ports
 from wholesale.solve import Program, SolverError
 
 AUDIT = 1e-3
@@ -210,7 +211,11 @@ class SingleLevelModel:
                 *zip(day.store, day.store_value, strict=True),
                 *zip(day.content, day.content_value, strict=True),
             ]
-            ways = [np.stack(pair) for pair in zip(day.gain, day.loss, strict=True)] + list(day.flows)
+            ways = [
+                np.concatenate([through_ports(flow, rated, one.wear_blocks) for flow, rated in both])
+                for one, gain, loss in zip(pool.groups, day.gain, day.loss, strict=True)
+                for both in [((gain, one.charge), (loss, one.discharge))]
+            ] + list(day.flows)
             for j, content, flows in zip(self._kkt.behind[k], contents, ways, strict=True):
                 self._store_point((x, unclear), self._kkt.stores[j], j, x[col["value"][k]], content, flows)
         return x, unclear

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyomo.environ as pyo
-from pyomo.core.expr import LinearExpression
 
 from aggregator.concave import maximise
 from aggregator.local_response import LEAST, step_limits
@@ -162,40 +161,28 @@ def _of_menu(
 
 
 class _Master:
-    """The cutting-plane model of v over admissible prices: its maximum, and the nearest price above a level.
-
-    Coefficients of a compiled program cannot change, so each cut compiles the small Pyomo model afresh (a few
-    milliseconds).
-    """
+    """The cutting-plane model of v over admissible prices: its maximum, and the nearest price above a level."""
 
     def __init__(self, prices: PriceSet) -> None:
         self._prices = prices
         self._cuts: list[tuple[float, Array]] = []
+        m = pyo.ConcreteModel("cutting planes")
+        m.T = pyo.RangeSet(0, len(prices.low) - 1)
+        m.price = pyo.Var(m.T, bounds=lambda _, t: (float(prices.low[t]), float(prices.high[t])))
+        m.cost = pyo.Var()
+        limit_prices(m, prices)
+        m.goal = pyo.Objective(expr=-m.cost)
+        self._program = Program.compile(m)
+        self._columns = np.concatenate([self._program.columns(m.price), self._program.columns(m.cost)])
 
     def add(self, constant: float, slope: Array) -> None:
         """Add v(p) <= constant + slope @ p."""
         self._cuts.append((constant, slope))
-
-    def _model(self) -> Any:
-        prices, steps = self._prices, len(self._prices.low)
-        m = pyo.ConcreteModel("cutting planes")
-        m.T, m.K = pyo.RangeSet(0, steps - 1), pyo.RangeSet(0, len(self._cuts) - 1)
-        m.price = pyo.Var(m.T, bounds=lambda _, t: (float(prices.low[t]), float(prices.high[t])))
-        m.cost = pyo.Var()
-        variables = [*m.price.values(), m.cost]
-
-        def cut(_: Any, k: int) -> Any:
-            constant, slope = self._cuts[k]
-            return LinearExpression(constant=0.0, linear_coefs=[*(-slope), 1.0], linear_vars=variables) <= constant
-
-        m.cut = pyo.Constraint(m.K, rule=cut)
-        limit_prices(m, prices)
-        m.goal = pyo.Objective(expr=-m.cost)
-        return m
+        self._program.add_row(self._columns, np.append(-slope, 1.0), -np.inf, constant)
 
     def maximise(self) -> float:
         """Largest value of the model: an upper bound of v on the admissible prices."""
-        return -Program.compile(self._model()).solve().objective
+        return -self._program.solve().objective
 
     def nearest(self, centre: Array, level: float) -> Array:
         """The price with the smallest squared distance to a centre at which the model reaches a level."""

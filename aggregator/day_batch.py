@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from aggregator.pools import Pool
 from aggregator.prosumers import Array
 from aggregator.sensitivity import Sensitivity
 from aggregator.store_table import store_table
+from aggregator.wear import ports_each_way
 
 
 class DayBatch:
@@ -38,8 +40,9 @@ class DayBatch:
         flow = table.limit * table.meter
         self._most_in = behind @ np.maximum(flow, 0.0).sum(axis=2)
         self._most_out = behind @ np.maximum(-flow, 0.0).sum(axis=2)
+        self._without_prices = self._limits()
 
-    def solve(self, buy: Array, sell: Array, rescue: Callable[[int, int], Day] | None = None) -> list[list[Day]]:
+    def solve(self, buy: Array, sell: Array, rescue: Callable[[int, int], Day] | None = None) -> Day:
         """Solve all days.
 
         Parameters
@@ -52,27 +55,27 @@ class DayBatch:
 
         Returns
         -------
-        list of list of Day
-            One list per pool, one entry per day.
+        Day
+            Of all pools and days.
 
         Raises
         ------
         NotConverged
             If a day stays above tolerance and there is no ``rescue``.
         """
-        repeat = (len(self._pools), 1)
-        lost: list[int] = []
+        others: dict[tuple[int, int], Day] = {}
         try:
-            x, rows = minimise(self._task(self._fixed, np.tile(buy, repeat), np.tile(sell, repeat)))
+            x, multipliers = minimise(self._task(buy, sell))
         except NotConverged as stopped:
             if rescue is None:
                 raise
-            x, rows, lost = stopped.x, stopped.multipliers, stopped.lost.tolist()
-        found = self._found(x, rows)
-        if rescue is not None:
-            for row in lost:
-                found[row] = rescue(*divmod(row, self._days))
-        return [found[k : k + self._days] for k in range(0, len(found), self._days)]
+            x, multipliers = stopped.x, stopped.multipliers
+            others = {at: rescue(*at) for at in (divmod(row, self._days) for row in stopped.lost.tolist())}
+        found = self._found(x, multipliers)
+        for at, other in others.items():
+            for part in fields(Day):
+                getattr(found, part.name)[at] = getattr(other, part.name)
+        return found
 
     def slopes(self, buy: Array, sell: Array) -> tuple[Array, Array]:
         """How imports and exports of all pools move with the buy price, from the optimum alone.
@@ -92,7 +95,7 @@ class DayBatch:
             See ``solve``.
         """
         pools, (_, meters, steps) = len(self._pools), self._fixed.shape
-        task = self._task(self._fixed, np.tile(buy, (pools, 1)), np.tile(sell, (pools, 1)))
+        task = self._task(buy, sell)
         into, out = (np.zeros((self._days, steps, steps)) for _ in range(2))
         each = max(1, CACHED // task.cost[:, :, 0].size)
         for first in range(0, pools * self._days, each):
@@ -120,48 +123,51 @@ class DayBatch:
             net += np.moveaxis(other[1] - other[0], -1, 0)
         return np.asarray(net)
 
-    def _found(self, x: Array, rows: Rows) -> list[Day]:
-        """Schedules of all rows of the batch."""
-        block = self._block
-        energy, stored, _ = rows
-        split = block.split(x)
+    def _found(self, x: Array, multipliers: Rows) -> Day:
+        """Columns [n, T, B] and multipliers of the rows as schedules."""
+        block, table, one = self._block, self._table, self._pools[0]
+        split, (energy, stored) = block.split(x), (np.moveaxis(a, -1, 0) for a in multipliers[:2])
         ports, store = (np.moveaxis(part, -1, 0) for part in split[2:4])
-        energy, stored = (np.moveaxis(a, -1, 0) for a in (energy, stored))
         # the box keeps every column a hair inside; the grid side is set to balance exactly, in one direction only
-        net = self._net(x, self._fixed, self._table.meter)
+        net = self._net(x, self._fixed, table.meter)
         bought = np.moveaxis(split[4][0], -1, 0) if block.exchange else np.zeros_like(net)
-        imports, exports = np.maximum(net, 0.0), np.maximum(-net, 0.0)
-        first = len(self._pools[0].groups)
-        gain, loss = (ports[:, :first, p] for p in (0, 1))
+        first, blocks = len(one.groups), ports_each_way(one.wear_blocks)
+        gain, loss = (ports[:, :first, k : k + blocks].sum(axis=2) for k in (0, blocks))
+        flows = ports[:, first:]
+        spent = ((table.cost[:, first:] + table.curve[:, first:] / 2.0 * flows) * flows).sum(axis=(1, 2, 3))
         batteries = (gain, loss, store[:, :first], energy, -stored[:, :first])
-        parts = (imports, exports, bought, *batteries, ports[:, first:], store[:, first:], -stored[:, first:])
-        return [Day(*(part[row] for part in parts)) for row in range(len(net))]
+        others = (flows, store[:, first:], -stored[:, first:], spent)
+        parts = (np.maximum(net, 0.0), np.maximum(-net, 0.0), bought, *batteries, *others)
+        return Day(*(part.reshape(len(self._pools), self._days, *part.shape[1:]) for part in parts))
 
-    def _task(self, fixed: Array, buy: Array, sell: Array) -> Task:
-        table, block, one = self._table, self._block, self._pools[0]
+    def _limits(self) -> Task:
+        """Everything but the cost, which follows the prices."""
+        table, block, fixed, peak = self._table, self._block, self._fixed, self._pools[0].peak
         none, stores = np.zeros(fixed.shape), np.zeros(table.low.shape)
         every = np.zeros((*table.limit.shape[:3], fixed.shape[2]))
         most_in = np.maximum(fixed + self._most_in, 0.0) + 1.0  # + 1: never binding, keeps an interior when buy = sell
         most_out = np.maximum(self._most_out - fixed, 0.0) + 1.0
-        cap = most_in if one.peak is None else np.full(fixed.shape, one.peak.cap)
-        cost = [buy[:, None] + none, -sell[:, None] + none, table.cost + every, table.end_cost]
-        curve = [none, none, table.curve + every, stores]
-        lower = [none, none, every, table.low]
-        upper = [np.minimum(most_in, cap), most_out, table.limit + every, table.high]
-        if block.exchange:
-            cost += [one.fee + none, none]
-            upper += [most_in, most_out]
-            lower += [none, none]
-            curve += [none, none]
-        if one.peak is not None:
-            cost.append(one.peak.price(buy)[:, None] + none)
-            upper.append(most_in)
-            lower.append(none)
-            curve.append(none)
+        cap = most_in if peak is None else np.full(fixed.shape, peak.cap)
+        more = [most_in, most_out] * block.exchange + [most_in] * (peak is not None)
+        curve = _columns([none, none, table.curve + every, stores, *(none for _ in more)])
+        lower = _columns([none, none, every, table.low, *(none for _ in more)])
+        upper = _columns([np.minimum(most_in, cap), most_out, table.limit + every, table.high, *more])
         storage = -table.drain
         storage[:, :, 0] += table.keep[:, 0] * table.start
-        columns = (_columns(parts) for parts in (cost, curve, lower, upper))
-        return Task(block, *columns, *(np.ascontiguousarray(np.moveaxis(a, 0, -1)) for a in (fixed, storage)))
+        rows = (np.ascontiguousarray(np.moveaxis(a, 0, -1)) for a in (fixed, storage))
+        return Task(block, np.zeros_like(curve), curve, lower, upper, *rows)
+
+    def _task(self, buy: Array, sell: Array) -> Task:
+        table, block, one = self._table, self._block, self._pools[0]
+        buy, sell = (np.tile(price, (len(self._pools), 1))[:, None] for price in (buy, sell))
+        none = np.zeros(self._fixed.shape)
+        every = np.zeros((*table.limit.shape[:3], self._fixed.shape[2]))
+        cost = [buy + none, -sell + none, table.cost + every, table.end_cost]
+        if block.exchange:
+            cost += [one.fee + none, none]
+        if one.peak is not None:
+            cost.append(one.peak.price(buy) + none)
+        return replace(self._without_prices, cost=_columns(cost))
 
 
 def _columns(parts: list[Array]) -> Array:

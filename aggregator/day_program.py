@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyomo.environ as pyo
 
 from aggregator.pools import Group
 from aggregator.prosumers import Array
+from aggregator.wear import ports, ports_each_way
 from wholesale.solve import Program, Solution
 
 REDUCED = 1e-9
@@ -21,7 +23,7 @@ def day_model(groups: tuple[Group, ...], meters: int, steps: int, *, exchange: b
     Parameters
     ----------
     groups : tuple of Group
-        Stores of the pool.
+        Stores of the pool, with the same number of blocks of wear K (1 where there are none).
     meters : int
         Number of balances M.
     steps : int
@@ -34,16 +36,22 @@ def day_model(groups: tuple[Group, ...], meters: int, steps: int, *, exchange: b
     Returns
     -------
     pyomo ConcreteModel
-        Variables in kWh per step: ``imports``, ``exports`` [M, T], ``gain``, ``loss``, ``store`` [G, T] (store-side)
-        and with exchange ``bought``, ``sold`` [M, T]. Rows: ``balance`` [M, T] (dual = value of energy, $/kWh),
-        ``storage`` [G, T] (dual = minus the value of stored energy) and with exchange ``internal`` [T].
+        Variables in kWh per step: ``imports``, ``exports`` [M, T], ``gain``, ``loss`` [G, K, T], ``store`` [G, T]
+        (store-side) and with exchange ``bought``, ``sold`` [M, T]. Rows: ``balance`` [M, T] (dual = value of energy,
+        $/kWh), ``storage`` [G, T] (dual = minus the value of stored energy) and with exchange ``internal`` [T].
     """
     m = pyo.ConcreteModel("best response")
     m.M, m.T, m.G = pyo.RangeSet(0, meters - 1), pyo.RangeSet(0, steps - 1), pyo.RangeSet(0, len(groups) - 1)
     m.imports = pyo.Var(m.M, m.T, domain=pyo.NonNegativeReals)
     m.exports = pyo.Var(m.M, m.T, domain=pyo.NonNegativeReals)
-    m.gain = pyo.Var(m.G, m.T, bounds=lambda _, j, t: (0.0, groups[j].charge))
-    m.loss = pyo.Var(m.G, m.T, bounds=lambda _, j, t: (0.0, groups[j].discharge))
+    blocks = ports_each_way(groups[0].wear_blocks) if groups else 1
+    m.K = pyo.RangeSet(0, blocks - 1)
+    cost = {}
+    for name, side in (("gain", "charge"), ("loss", "discharge")):
+        ways = [ports(getattr(one, side), one.wear_linear, one.wear_quadratic, one.wear_blocks) for one in groups]
+        limit, cost[name] = ([way[part].tolist() for way in ways] for part in (0, 1))
+        rule = lambda _, j, k, t, most=limit: (0.0, most[j][k])  # noqa: E731
+        m.add_component(name, pyo.Var(m.G, m.K, m.T, bounds=rule))
 
     def store_limits(_: Any, j: int, t: int) -> tuple[float, float]:
         one = groups[j]
@@ -57,27 +65,35 @@ def day_model(groups: tuple[Group, ...], meters: int, steps: int, *, exchange: b
     behind: list[list[int]] = [[j for j, one in enumerate(groups) if one.meter == i] for i in range(meters)]
 
     def balance(_: Any, i: int, t: int) -> Any:
-        flexible = sum(m.gain[j, t] / groups[j].eta_charge - m.loss[j, t] * groups[j].eta_discharge for j in behind[i])
+        flexible = sum(
+            m.gain[j, k, t] / groups[j].eta_charge - m.loss[j, k, t] * groups[j].eta_discharge
+            for j in behind[i]
+            for k in m.K
+        )
         inside = m.bought[i, t] - m.sold[i, t] if exchange else 0.0
         return m.imports[i, t] - m.exports[i, t] + inside - flexible == 0.0
 
     def storage(_: Any, j: int, t: int) -> Any:
-        flow = m.store[j, t] - m.gain[j, t] + m.loss[j, t]
+        flow = m.store[j, t] - sum(m.gain[j, k, t] - m.loss[j, k, t] for k in m.K)
         return flow == groups[j].start if t == 0 else flow - m.store[j, t - 1] == 0.0
 
     m.balance = pyo.Constraint(m.M, m.T, rule=balance)
     m.storage = pyo.Constraint(m.G, m.T, rule=storage)
-    m.cost = pyo.Objective(expr=_own_cost(m, groups, steps, restore=restore))
+    m.cost = pyo.Objective(expr=_own_cost(m, groups, steps, cost, restore=restore))
     return m
 
 
-def _own_cost(m: Any, groups: tuple[Group, ...], steps: int, *, restore: bool) -> Any:
+def _own_cost(
+    m: Any, groups: tuple[Group, ...], steps: int, cost: dict[str, list[list[float]]], *, restore: bool
+) -> Any:
     wear = 0.0
     for j, one in enumerate(groups):
         for t in range(steps):
-            wear += one.wear_linear * (m.gain[j, t] + m.loss[j, t])
-            if one.wear_quadratic > 0.0:
-                wear += one.wear_quadratic / 2.0 * (m.gain[j, t] ** 2 + m.loss[j, t] ** 2)
+            for k in m.K:
+                flows = m.gain[j, k, t], m.loss[j, k, t]
+                wear += cost["gain"][j][k] * flows[0] + cost["loss"][j][k] * flows[1]
+                if one.wear_quadratic > 0.0:
+                    wear += one.wear_quadratic / 2.0 * (flows[0] ** 2 + flows[1] ** 2)
         if not restore:
             wear -= one.end_value * (m.store[j, steps - 1] - one.start)
     return wear + 0.0 * m.imports[0, 0]
@@ -101,6 +117,12 @@ class Day:
         Flows through the ports of the reservoirs, store-side; empty without reservoirs.
     content, content_value : array [R, T]
         What ``store`` and ``store_value`` are for batteries.
+    spent : array [] $
+        Cost of the flows through the ports of reservoirs.
+
+    Notes
+    -----
+    The schedules of several pools of one shape are one ``Day`` whose arrays begin with the axes pool and day.
     """
 
     imports: Array
@@ -114,6 +136,36 @@ class Day:
     flows: Array = field(default_factory=lambda: np.zeros((0, 0, 0)))
     content: Array = field(default_factory=lambda: np.zeros((0, 0)))
     content_value: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    spent: Array = field(default_factory=lambda: np.zeros(()))
+
+    def at(self, pool: int, day: int) -> Day:
+        """One day of one of several pools.
+
+        Parameters
+        ----------
+        pool, day : int
+            Positions in the first two axes.
+
+        Returns
+        -------
+        Day
+        """
+        return Day(*(getattr(self, part.name)[pool, day] for part in fields(self)))
+
+    @classmethod
+    def of(cls, days: Sequence[Day]) -> Day:
+        """The days of one pool as those of several.
+
+        Parameters
+        ----------
+        days : sequence of Day
+
+        Returns
+        -------
+        Day
+            With the axes pool (1) and day.
+        """
+        return cls(*(np.stack([getattr(day, part.name) for day in days])[None] for part in fields(cls)))
 
 
 class DayProgram:
@@ -148,7 +200,8 @@ class DayProgram:
 
     def _columns(self, model: Any, name: str, steps: int) -> Any:
         variable = getattr(model, name)
-        return self._program.columns(variable) if len(variable) else np.zeros((0, steps), np.int32)
+        none = (0, steps) if name == "store" else (0, 1, steps)
+        return self._program.columns(variable) if len(variable) else np.zeros(none, np.int32)
 
     def solve(self, fixed: Array, buy: Array, sell: Array, begin: Array | None = None) -> Day:
         """Solve one day.
@@ -175,8 +228,8 @@ class DayProgram:
             imports=x[col["imports"]],
             exports=x[col["exports"]],
             bought=x[col["bought"]] if self._exchange else np.zeros_like(fixed),
-            gain=x[col["gain"]],
-            loss=x[col["loss"]],
+            gain=x[col["gain"]].sum(axis=1),
+            loss=x[col["loss"]].sum(axis=1),
             store=x[col["store"]],
             energy_value=dual[self._balance],
             store_value=-dual[self._storage],

@@ -30,7 +30,8 @@ CAREFUL = 20  # iterations after which steps are careful; nearly all problems en
 CENTRED = 0.2
 STEP_BACK_CAREFUL = 0.9
 TINY = 1e-300
-CACHED = 16_000  # numbers in an array that stays in the cache with its fellows
+LATE = 1e-5  # mean gap below which directions are refined
+CACHED = 32_000  # numbers in an array that stays in the cache with its fellows
 
 
 class NotConverged(RuntimeError):
@@ -214,7 +215,7 @@ def _move(
     np.divide(free, theta, out=theta)
     newton = _Newton(task.block, theta, seen.primal)
 
-    dx, _ = newton.towards(slope, refine=0)
+    dx, _ = newton.towards(slope)
     down, up = dx / below, dx / above
     # the predictor changes low by -low - pull_low * dx, so its ratio to low is -1 - dx / below; high likewise
     rate = np.maximum.reduce([-_least(down), _most(up), 1.0 + _most(down), 1.0 - _least(up)])
@@ -237,7 +238,8 @@ def _move(
     to_high *= free
     push = seen.dual - to_low
     push += to_high
-    dx, dy = newton.towards(push, refine=1)
+    # what rounding loses here is in the next residual, so only the last directions are refined; each member by itself
+    dx, dy = newton.towards(push, refine=going & (gap < LATE))
     np.multiply(pull_low, dx, out=pull_low)
     np.multiply(pull_high, dx, out=pull_high)
     to_low -= pull_low
@@ -286,18 +288,17 @@ class _Newton:
         self._block, self._theta, self._primal = block, theta, primal
         self._normal = factorised(block, theta)
 
-    def towards(self, push: Array, *, refine: int) -> tuple[Array, list[Array]]:
-        """Change of x and of the rows' multipliers, given how each column is pushed down."""
+    def towards(self, push: Array, *, refine: NDArray[np.bool_] | None = None) -> tuple[Array, list[Array]]:
+        """Change of x and of the rows' multipliers, given how each column is pushed down; some members refined."""
         block, theta = self._block, self._theta
         lost = block.rows(theta * push)
         rest = [r + n for r, n in zip(self._primal, lost, strict=True)]
-        dy = [np.zeros_like(r) for r in rest]
-        for k in range(1 + refine):
+        dy = list(self._normal.solve(rest[0], rest[1], rest[2]))
+        if refine is not None and refine.any():
+            made = block.rows(theta * block.columns(dy[0], dy[1], dy[2]))
+            rest = [r - a for r, a in zip(rest, made, strict=True)]
             more = self._normal.solve(rest[0], rest[1], rest[2])
-            dy = [a + b for a, b in zip(dy, more, strict=True)]
-            if k < refine:
-                made = block.rows(theta * block.columns(*more))
-                rest = [r - a for r, a in zip(rest, made, strict=True)]
+            dy = [a + np.where(refine, b, 0.0) for a, b in zip(dy, more, strict=True)]
         dx = block.columns(dy[0], dy[1], dy[2])
         dx -= push
         dx *= theta

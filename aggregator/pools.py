@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from aggregator.prosumers import BATTERY, Array, Portfolio
 from aggregator.reservoirs import PeakPrice, Reservoir
+from retail.wear_blocks import WearBlocks
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,8 @@ class Group:
     """One store of a day problem: ``size`` equal batteries that share one balance.
 
     Merging is exact: the problem is convex and symmetric in equal batteries, so the mean schedule of any optimum is
-    feasible for each of them and costs no more. Limits add up, linear wear stays, quadratic wear is divided by the
-    size (n equal batteries with c/n each cost n * rho/2 * (c/n)^2 = rho/(2 n) * c^2).
+    feasible for each of them and costs no more. Limits add up, linear wear and blocks (shares of the limits) stay,
+    quadratic wear is divided by the size (n equal batteries with c/n each cost n * rho/2 * (c/n)^2 = rho/(2 n) * c^2).
 
     Attributes
     ----------
@@ -29,6 +30,8 @@ class Group:
     wear_linear, end_value : float $/kWh
     wear_quadratic : float $/kWh^2
     size : int
+    wear_blocks : tuple of (share, $/kWh)
+        The same in all groups of a pool.
     """
 
     meter: int
@@ -43,6 +46,7 @@ class Group:
     wear_quadratic: float
     end_value: float
     size: int = 1
+    wear_blocks: WearBlocks = ()
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,11 @@ class Pool:
     reservoirs: tuple[Reservoir, ...] = ()
     peak: PeakPrice | None = None
     begin: Array | None = None
+
+    @property
+    def wear_blocks(self) -> WearBlocks:
+        """Of all its batteries."""
+        return self.groups[0].wear_blocks if self.groups else ()
 
     @property
     def plain(self) -> bool:
@@ -137,7 +146,7 @@ def _pool(portfolio: Portfolio, prosumers: NDArray[np.intp], meters: NDArray[np.
     owners = [who[0] for who in alike.values()]
     return Pool(
         fixed_kwh=fixed,
-        groups=tuple(_group(key, len(who)) for key, who in alike.items()),
+        groups=tuple(_group(key, len(who), portfolio.wear_blocks) for key, who in alike.items()),
         members=tuple(np.array(who) for who in alike.values()),
         prosumers=prosumers,
         fee=portfolio.fee if portfolio.pooled else 0.0,
@@ -148,9 +157,9 @@ def _pool(portfolio: Portfolio, prosumers: NDArray[np.intp], meters: NDArray[np.
     )
 
 
-def _group(key: tuple[float, ...], size: int) -> Group:
+def _group(key: tuple[float, ...], size: int, blocks: WearBlocks) -> Group:
     one = dict(zip(BATTERY, key[1:], strict=False))
     for name in ("store_min", "store_max", "start", "charge", "discharge"):
         one[name] *= size
     one["wear_quadratic"] /= size
-    return Group(meter=int(key[0]), size=size, **one)
+    return Group(meter=int(key[0]), size=size, wear_blocks=blocks, **one)

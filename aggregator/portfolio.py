@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +13,7 @@ from aggregator.day_program import Day, DayProgram
 from aggregator.pools import Group, Pool, pools
 from aggregator.prosumers import STORAGE_ENDS, Array, Portfolio, PortfolioError
 from aggregator.slope_merge import Fleet
+from aggregator.wear import wear as wear_of
 
 __all__ = ["STORAGE_ENDS", "BestResponse", "Portfolio", "PortfolioError", "Response", "as_days", "optimum"]
 
@@ -38,7 +38,7 @@ class Response:
     store_change : array [D, N, T] kWh per step
         Change of the stored energy, store-side, + = charge.
     wear : array [D] $/day
-        Linear and quadratic wear of all stores.
+        Wear of all batteries.
     flows : tuple of array [D, P, T] kWh per step
         Flows through the ports of each reservoir of the portfolio, store-side.
     mean : float $/day
@@ -91,7 +91,7 @@ class BestResponse:
         self._linear: dict[tuple[Group, ...], DayProgram] = {}
         self._batch: dict[tuple[int, ...], DayBatch] = {}
 
-    def days(self, buy: Array, sell: Array) -> list[Sequence[Day]]:
+    def days(self, buy: Array, sell: Array) -> list[list[Day]]:
         """Optimal schedules of each of ``pools``.
 
         Parameters
@@ -101,28 +101,48 @@ class BestResponse:
 
         Returns
         -------
-        list of sequence of Day
-            One sequence per pool, one entry per day.
+        list of list of Day
+            One list per pool, one entry per day.
         """
-        found: list[Sequence[Day]] = [()] * len(self.pools)
-        batched = []
-        for k, pool in enumerate(self.pools):
-            if pool.plain and not pool.groups and pool.fixed_kwh.shape[1] == 1:
-                found[k] = [_idle(fixed, buy[d], sell[d]) for d, fixed in enumerate(pool.fixed_kwh)]
-            elif pool.linear and not (self.together and pool.groups):
-                found[k] = [self._linear_day(pool, d, buy, sell) for d in range(len(buy))]
-            else:
-                batched.append(k)
-        for members, batch in self._batches(batched):
-            # HiGHS has no trouble with degenerate linear problems; quadratic ones have none of it.
-            linear = all(self.pools[k].linear for k in members)
-            inside = [self.pools[k] for k in members]
-            rescue = partial(self._rescue, inside, buy, sell) if linear else None
-            for k, days in zip(members, batch.solve(buy, sell, rescue), strict=True):
-                found[k] = days
+        found: list[list[Day]] = [[] for _ in self.pools]
+        for members, part in self.parts(buy, sell):
+            for place, k in enumerate(members):
+                found[k] = [part.at(place, d) for d in range(len(buy))]
         return found
 
-    def _batches(self, members: Sequence[int]) -> list[tuple[list[int], DayBatch]]:
+    def parts(self, buy: Array, sell: Array) -> list[tuple[list[int], Day]]:
+        """Optimal schedules of all pools, those that were solved together in one ``Day``.
+
+        Parameters
+        ----------
+        buy, sell : array [D, T] $/kWh
+            ``buy >= sell``.
+
+        Returns
+        -------
+        list of (positions, Day)
+            Positions in ``pools`` of those whose schedules the arrays [pool, day, ...] of the ``Day`` are.
+        """
+        found: list[tuple[list[int], Day]] = []
+        batched, idle = [], []
+        for k, pool in enumerate(self.pools):
+            if pool.plain and not pool.groups and pool.fixed_kwh.shape[1] == 1:
+                idle.append(k)
+            elif pool.linear and not (self.together and pool.groups):
+                found.append(([k], Day.of([self._linear_day(pool, d, buy, sell) for d in range(len(buy))])))
+            else:
+                batched.append(k)
+        if idle:
+            found.append((idle, _idle(np.stack([self.pools[k].fixed_kwh for k in idle]), buy, sell)))
+        for members, batch in self._batches(batched):
+            inside = [self.pools[k] for k in members]
+            # HiGHS has no trouble with degenerate linear problems; quadratic ones have none of it.
+            linear = all(pool.linear for pool in inside)
+            rescue = partial(self._rescue, inside, buy, sell) if linear else None
+            found.append((members, batch.solve(buy, sell, rescue)))
+        return found
+
+    def _batches(self, members: list[int]) -> list[tuple[list[int], DayBatch]]:
         """Pools (positions) of one shape with their batch, which is laid out on first use."""
         alike: dict[tuple[object, ...], list[int]] = {}
         for k in members:
@@ -209,8 +229,7 @@ class BestResponse:
             )
         if self._fleet is not None and self._fleet.applies(sell):
             return _assemble_fleet(portfolio, self._fleet, buy, sell, weights)
-        found = list(zip(self.pools, self.days(buy, sell), strict=True))
-        return _assemble(portfolio, found, buy, sell, weights)
+        return _assemble(self, buy, sell, weights)
 
 
 def optimum(portfolio: Portfolio, buy: ArrayLike, sell: ArrayLike, *, weights: ArrayLike | None = None) -> Response:
@@ -268,9 +287,11 @@ def as_days(portfolio: Portfolio, price: ArrayLike, name: str) -> Array:
 
 
 def _idle(fixed: Array, buy: Array, sell: Array) -> Day:
-    none = np.zeros((0, fixed.shape[1]))
-    value = np.where(fixed > 0.0, buy, sell)
-    return Day(np.maximum(fixed, 0.0), np.maximum(-fixed, 0.0), 0.0 * fixed, none, none, none, value, none)
+    """Pools [P, D, 1, T] without anything to decide."""
+    none = np.zeros((*fixed.shape[:2], 0, fixed.shape[3]))
+    value = np.where(fixed > 0.0, buy[:, None], sell[:, None])
+    sides = np.maximum(fixed, 0.0), np.maximum(-fixed, 0.0), np.zeros(fixed.shape)
+    return Day(*sides, none, none, none, value, none, none[:, :, None], none, none, np.zeros(fixed.shape[:2]))
 
 
 def _assemble_fleet(portfolio: Portfolio, fleet: Fleet, buy: Array, sell: Array, weights: ArrayLike | None) -> Response:
@@ -280,7 +301,7 @@ def _assemble_fleet(portfolio: Portfolio, fleet: Fleet, buy: Array, sell: Array,
     gain, loss = np.maximum(change, 0.0), np.maximum(-change, 0.0)
     net = portfolio.fixed_kwh + gain / portfolio.eta_charge[:, None] - loss * portfolio.eta_discharge[:, None]
     importing, exporting = np.maximum(net, 0.0), np.maximum(-net, 0.0)
-    wear = portfolio.wear_linear * (gain + loss).sum(axis=2)
+    wear = wear_of(portfolio, gain.swapaxes(1, 2), loss.swapaxes(1, 2)).sum(axis=1)
     own = wear.copy()
     if portfolio.storage_end == "value":
         own -= portfolio.end_value * change.sum(axis=2)
@@ -291,36 +312,32 @@ def _assemble_fleet(portfolio: Portfolio, fleet: Fleet, buy: Array, sell: Array,
     return Response(cost, own, importing, exporting, net.sum(axis=1), change, wear.sum(axis=1), (), mean)
 
 
-def _assemble(
-    portfolio: Portfolio,
-    found: list[tuple[Pool, Sequence[Day]]],
-    buy: Array,
-    sell: Array,
-    weights: ArrayLike | None,
-) -> Response:
-    days, steps = buy.shape
-    importing, exporting = np.zeros((days, len(found), steps)), np.zeros((days, len(found), steps))
-    wear, own = np.zeros((days, len(found))), np.zeros((days, len(found)))
-    store_change = np.zeros((days, portfolio.prosumers, steps))
-    flows = [np.zeros((days, len(tank.ports), steps)) for tank in portfolio.reservoirs]
+def _assemble(followers: BestResponse, buy: Array, sell: Array, weights: ArrayLike | None) -> Response:
+    portfolio, (days, steps), count = followers.portfolio, buy.shape, len(followers.pools)
+    importing, exporting, own = np.zeros((days, count, steps)), np.zeros((days, count, steps)), np.zeros((days, count))
+    gain, loss = np.zeros((days, portfolio.prosumers, steps)), np.zeros((days, portfolio.prosumers, steps))
     place = {id(tank): r for r, tank in enumerate(portfolio.reservoirs)}
-    for k, (pool, schedule) in enumerate(found):
-        for d, day in enumerate(schedule):
-            importing[d, k], exporting[d, k] = day.imports.sum(axis=0), day.exports.sum(axis=0)
-            own[d, k] = pool.fee * day.bought.sum()
-            for one, who, gain, loss in zip(pool.groups, pool.members, day.gain, day.loss, strict=True):
-                worn = one.wear_linear * (gain + loss) + one.wear_quadratic / 2.0 * (gain**2 + loss**2)
-                wear[d, k] += worn.sum()
-                store_change[d, who] = (gain - loss) / one.size
-                if pool.storage_end == "value":
-                    own[d, k] -= one.end_value * (gain - loss).sum()
-            for tank, flow in zip(pool.reservoirs, day.flows, strict=True):
-                flows[place[id(tank)]][d] = flow[: len(tank.ports)]
-                own[d, k] += sum(port.spent(x, d) for x, port in zip(flow, tank.ports, strict=False))
-            if pool.peak is not None:
-                above = np.maximum(importing[d, k] - pool.peak.cap, 0.0)
-                own[d, k] += ((pool.peak.price(buy[d]) - buy[d]) * above).sum()
-    own += wear
+    flows: list[Array] = [np.zeros(0)] * len(place)
+    for members, part in followers.parts(buy, sell):
+        inside = [followers.pools[k] for k in members]
+        importing[:, members] = part.imports.sum(axis=2).swapaxes(0, 1)
+        exporting[:, members] = part.exports.sum(axis=2).swapaxes(0, 1)
+        own[:, members] = (part.spent + inside[0].fee * part.bought.sum(axis=(2, 3))).T
+        for j in range(part.gain.shape[2]):
+            sizes = [pool.groups[j].size for pool in inside]
+            who, which = np.concatenate([pool.members[j] for pool in inside]), np.repeat(np.arange(len(sizes)), sizes)
+            share = np.array(sizes)[which, None, None]
+            gain[:, who], loss[:, who] = ((x[which, :, j] / share).swapaxes(0, 1) for x in (part.gain, part.loss))
+        for p, pool in enumerate(inside):
+            for r, tank in enumerate(pool.reservoirs):
+                flows[place[id(tank)]] = part.flows[p, :, r, : len(tank.ports)]
+        if inside[0].peak is not None:
+            above = np.maximum(importing[:, members] - inside[0].peak.cap, 0.0)
+            own[:, members] += ((inside[0].peak.price(buy) - buy)[:, None] * above).sum(axis=2)
+    worn = wear_of(portfolio, gain.swapaxes(1, 2), loss.swapaxes(1, 2)).sum(axis=1)
+    kept = portfolio.end_value * (gain - loss).sum(axis=2) if portfolio.storage_end == "value" else 0.0
+    of_homes = worn - kept
+    own += of_homes.sum(axis=1, keepdims=True) if portfolio.pooled else of_homes
     cost = own + np.einsum("dt,dkt->dk", buy, importing) - np.einsum("dt,dkt->dk", sell, exporting)
     weight = np.full(days, 1.0 / days) if weights is None else np.asarray(weights, dtype=np.float64)
     one_balance = portfolio.pooled
@@ -330,8 +347,8 @@ def _assemble(
         importing=importing[:, 0] if one_balance else importing,
         exporting=exporting[:, 0] if one_balance else exporting,
         net=(importing - exporting).sum(axis=1),
-        store_change=store_change,
-        wear=wear.sum(axis=1),
+        store_change=gain - loss,
+        wear=worn.sum(axis=1),
         flows=tuple(flows),
         mean=float(weight @ cost.sum(axis=1)),
     )

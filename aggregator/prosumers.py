@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.reservoirs import PeakPrice, Reservoir
+from retail.wear_blocks import WearBlocks, block_mistakes, least_price
 
 Array = NDArray[np.float64]
 STORAGE_ENDS = ("restore", "value")
@@ -52,6 +53,9 @@ class Portfolio:
         Stores other than batteries: vehicles, deferrable loads, heat and cold.
     peak : PeakPrice, optional
         Price of a pooled community's imports above a cap. Homes alone do not see it, so that their cost is a lower end.
+    wear_blocks : tuple of (share of rated power, $/kWh)
+        Wear that rises with the power, beside the other two: see ``retail.wear_blocks``; the rated energy of a step is
+        ``charge`` or ``discharge``. The followers stay linear programs.
     begin : array [D, N] kWh, optional
         Stored energy before the first step of each day, within the limits; ``start`` when absent. Planners of the rest
         of a day use it: under ``"restore"`` the store still ends at ``start``.
@@ -83,6 +87,7 @@ class Portfolio:
     reservoirs: tuple[Reservoir, ...] = ()
     peak: PeakPrice | None = None
     begin: Array | None = None
+    wear_blocks: WearBlocks = ()
 
     def __post_init__(self) -> None:
         fixed = np.array(self.fixed_kwh, dtype=np.float64)
@@ -125,6 +130,9 @@ class Portfolio:
         for name in ("eta_charge", "eta_discharge"):
             value = getattr(self, name)
             _require((value > 0.0) & (value <= 1.0), f"Portfolio.{name}", value, "in (0, 1]")
+        blocks = block_mistakes(self.wear_blocks)
+        if blocks:
+            raise PortfolioError("\n".join(f"Portfolio.{sentence}" for sentence in blocks))
         if self.peak is not None and self.pooled and self.fee > 0.0:
             raise PortfolioError("A peak price and a fee between members are not solved together yet; drop one.")
         wrong = [tank.owner for tank in self.reservoirs if not 0 <= tank.owner < self.prosumers]
@@ -272,8 +280,9 @@ class Portfolio:
         """Whether some store would gain and lose energy in one step to be paid for the waste.
 
         The game's battery has one direction per step, the program has two; they agree where wasting a kWh costs
-        something: ``2 wear_linear + price * (1 / eta_charge - eta_discharge) >= 0``. Below that price (a negative one)
-        the optimum here is cheaper than any real schedule, so a bound built on it is no bound.
+        something: ``2 wear + price * (1 / eta_charge - eta_discharge) >= 0``, with the wear of the first kWh. Below
+        that price (a negative one) the optimum here is cheaper than any real schedule, so a bound built on it is no
+        bound.
 
         Parameters
         ----------
@@ -285,7 +294,8 @@ class Portfolio:
         bool
         """
         loss = (1.0 / self.eta_charge - self.eta_discharge)[self.has_battery]
-        return bool((2.0 * self.wear_linear[self.has_battery] + loss * float(np.min(price)) < -1e-12).any())
+        least = self.wear_linear[self.has_battery] + least_price(self.wear_blocks)
+        return bool((2.0 * least + loss * float(np.min(price)) < -1e-12).any())
 
 
 BATTERY = (

@@ -34,11 +34,6 @@ class Port:
     cost: Array
     curve: Array = field(default_factory=lambda: np.zeros((1, 1)))
 
-    def spent(self, flow: Array, day: int) -> float:
-        """Cost of the flow [T] kWh through the port on a day, $."""
-        cost, curve = (table[day] if len(table) > 1 else table[0] for table in (self.cost, self.curve))
-        return float((flow * cost + curve / 2.0 * flow**2).sum())
-
     def bent(self, least: float) -> Port:
         """The same port with at least so much quadratic cost per kWh^2 *at the meter*."""
         return replace(self, curve=np.maximum(self.curve, least * self.meter**2))

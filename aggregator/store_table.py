@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from aggregator.pools import Pool
 from aggregator.prosumers import Array
+from aggregator.wear import ports, ports_each_way
 
 GIVEN = 1e-9  # kWh, a room below which a content is given
 
@@ -17,6 +18,8 @@ GIVEN = 1e-9  # kWh, a room below which a content is given
 @dataclass(frozen=True)
 class StoreTable:
     """Numbers of all stores, B = pools x days rows (days running fastest), G stores, P ports, T steps.
+
+    A battery has one port for each block of its wear, those that fill it first; without blocks it has two.
 
     Attributes
     ----------
@@ -66,13 +69,14 @@ def store_table(pools: Sequence[Pool]) -> StoreTable:
     one = pools[0]
     days, _, steps = one.fixed_kwh.shape
     batteries, reservoirs = len(one.groups), len(one.reservoirs)
-    count = max([2, *(len(r.ports) for r in one.reservoirs)])
+    blocks = ports_each_way(one.wear_blocks)
+    count = max([2 * blocks, *(len(r.ports) for r in one.reservoirs)])
     rows, groups = len(pools) * days, batteries + reservoirs
     # Without reservoirs nothing at a port depends on the step, and small arrays are fast arrays.
-    ports = (rows, groups, count, steps if reservoirs else 1)
-    found = {name: np.zeros(ports) for name in ("meter", "limit", "cost", "curve")}
+    shape = (rows, groups, count, steps if reservoirs else 1)
+    found = {name: np.zeros(shape) for name in ("meter", "limit", "cost", "curve")}
     sign, keep = np.ones((groups, count)), np.ones((groups, 1))
-    sign[:batteries, 1] = -1.0
+    sign[:batteries, blocks : 2 * blocks] = -1.0
     low, high, drain = (np.zeros((rows, groups, steps)) for _ in range(3))
     start, end_cost = np.zeros((rows, groups)), np.zeros((rows, groups, steps))
 
@@ -81,12 +85,14 @@ def store_table(pools: Sequence[Pool]) -> StoreTable:
         return np.repeat(each.reshape(len(pools), batteries), days, axis=0)
 
     battery = slice(0, batteries)
-    for port, side in enumerate(("charge", "discharge")):
-        found["limit"][:, battery, port] = column(side)[..., None]
-        found["cost"][:, battery, port] = column("wear_linear")[..., None]
-        found["curve"][:, battery, port] = column("wear_quadratic")[..., None]
-    found["meter"][:, battery, 0] = 1.0 / column("eta_charge")[..., None]
-    found["meter"][:, battery, 1] = -column("eta_discharge")[..., None]
+    worn = column("wear_linear"), column("wear_quadratic")
+    draws = {"charge": 1.0 / column("eta_charge"), "discharge": -column("eta_discharge")}
+    for begin, (side, draw) in zip((0, blocks), draws.items(), strict=True):
+        here = slice(begin, begin + blocks)
+        limit, cost = ports(column(side), *worn, one.wear_blocks)
+        found["limit"][:, battery, here], found["cost"][:, battery, here] = limit[..., None], cost[..., None]
+        found["curve"][:, battery, here] = worn[1][..., None, None]
+        found["meter"][:, battery, here] = draw[..., None, None]
     low[:, battery], high[:, battery] = column("store_min")[..., None], column("store_max")[..., None]
     start[:, battery] = column("start")
     if one.begin is not None:

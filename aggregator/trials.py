@@ -27,8 +27,8 @@ def random_views(count: int, seed: int) -> Iterator[Trial]:
     """Draw views of 1 to 4 prosumers over 1 to 3 days of 6 to 12 steps.
 
     Rules with and without cap, ramp, blocks and menu, pooled followers with and without a fee and lonely ones,
-    linear and quadratic wear, ``restore`` and ``value`` ends, a default tariff that differs by day, negative wholesale
-    prices.
+    linear, quadratic and block-convex wear, ``restore`` and ``value`` ends, a default tariff that differs by day,
+    negative wholesale prices.
 
     Parameters
     ----------
@@ -61,6 +61,7 @@ def random_views(count: int, seed: int) -> Iterator[Trial]:
             eta_charge=0.95 * alike, eta_discharge=0.93 * alike, wear_linear=0.01 * alike,
             wear_quadratic=(0.0, 0.03)[k // 2 % 2] * alike,
             storage_end=("restore", "value")[k // 3 % 2], end_value=0.12, pooled=k % 4 != 1, fee=0.02 * (k % 4 == 2),
+            wear_blocks=((0.4, 0.0), (1.0, 0.04)) if k % 5 == 4 else (),
         )  # fmt: skip
         lmp = rng.uniform(-20.0 if k % 7 == 6 else 15.0, 150.0, (days, steps))
         yield Trial(

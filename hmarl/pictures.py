@@ -130,6 +130,7 @@ def _followers(game: Game, net: NDArray[np.float64], start: NDArray[np.float64],
         wear_linear=b.wear_linear.numpy(),
         # The game charges rho / 2 * x² / hours for x kWh in a step.
         wear_quadratic=b.wear_quadratic.numpy() / c.step_hours,
+        wear_blocks=b.wear_blocks,
         storage_end="restore" if game.storage_end == "restore" else "value",
         end_value=np.full(c.prosumers, game.end_value),
         pooled=pooled,

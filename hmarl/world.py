@@ -255,6 +255,7 @@ def _community(arm: Arm, profiles: Profiles) -> Community:
         start_kwh=store.start,
         wear_linear=store.wear_linear,
         wear_quadratic=store.wear_quadratic,
+        wear_blocks=store.wear_blocks,
     )
     # Wind feeds in behind the same meter as PV.
     load, pv, kwp = (torch.from_numpy(x) for x in (profiles.load, profiles.generation, profiles.pv_kwp))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from retail.thermal import Thermal
 from retail.timed_store import TimedStore
+from retail.wear_blocks import WearBlocks, block_mistakes
 
 
 class CommunityError(ValueError):
@@ -38,6 +39,10 @@ class Battery:
     wear_quadratic : Tensor [N] float64 $/kWh²
         rho: an hour with x kWh through the store costs ``rho / 2 * x²`` (scaled so that the cost of a given power per
         hour does not depend on the length of the step).
+    wear_blocks : tuple of (share of rated power, $/kWh)
+        Beside kappa and rho, a price that rises with the power: a kWh moved at up to so much of ``charge_kw`` or
+        ``discharge_kw`` costs so much, the next ones the price of the next block. 2 or 3 blocks, the last one ends at
+        1; () = none. One table for all homes: it is a curve of the make in shares of the rating, which each home has.
     """
 
     store_min: Tensor
@@ -49,6 +54,7 @@ class Battery:
     eta_discharge: Tensor
     wear_linear: Tensor
     wear_quadratic: Tensor
+    wear_blocks: WearBlocks = ()
 
     @classmethod
     def make(
@@ -63,6 +69,7 @@ class Battery:
         start_kwh: ArrayLike | None = None,
         wear_linear: ArrayLike = 0.0,
         wear_quadratic: ArrayLike = 0.0,
+        wear_blocks: WearBlocks = (),
     ) -> Battery:
         """Build batteries from scalars or one value per prosumer.
 
@@ -80,6 +87,8 @@ class Battery:
             One-way, both ways.
         wear_linear, wear_quadratic : array_like [N] $/kWh, $/kWh²
             Wear.
+        wear_blocks : tuple of (share of rated power, $/kWh)
+            Wear that rises with the power, of all homes.
 
         Returns
         -------
@@ -104,6 +113,7 @@ class Battery:
             eta_discharge=tensor(efficiency, 1.0),
             wear_linear=tensor(wear_linear, 0.0),
             wear_quadratic=tensor(wear_quadratic, 0.0),
+            wear_blocks=wear_blocks,
         )
 
     @property
@@ -114,7 +124,7 @@ class Battery:
     @cached_property
     def wears(self) -> bool:
         """Whether any battery wears."""
-        return bool((self.wear_linear > 0).any() or (self.wear_quadratic > 0).any())
+        return bool(self.wear_blocks) or bool((self.wear_linear > 0).any() or (self.wear_quadratic > 0).any())
 
     @property
     def has(self) -> Tensor:
@@ -249,7 +259,9 @@ def _mistakes(c: Community) -> list[str]:
             )
     for field in fields(c.battery):
         value = getattr(c.battery, field.name)
-        if tuple(value.shape) != (n,):
+        if field.name == "wear_blocks":
+            found += [f"Battery {sentence}" for sentence in block_mistakes(value)]
+        elif tuple(value.shape) != (n,):
             return [
                 *found,
                 f"Battery {field.name} has shape {tuple(value.shape)}; it needs one value per prosumer, {n}.",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from retail.community import Battery
+from retail.wear_blocks import block_wear
 
 
 def by_sign(x: Tensor, above: Tensor, below: Tensor) -> Tensor:
@@ -130,16 +131,20 @@ def wear(store_change: Tensor, battery: Battery, step_hours: float) -> Tensor:
     store_change : Tensor [..., N] kWh
         Store side.
     battery : Battery
-        kappa $/kWh and rho $/kWh² [N].
+        kappa $/kWh and rho $/kWh² [N], and blocks.
     step_hours : float h
         Length of a step.
 
     Returns
     -------
     Tensor [..., N] $
-        ``kappa |x| + rho / 2 * x² / step_hours``.
+        ``kappa |x| + rho / 2 * x² / step_hours`` and each kWh at the price of its block.
     """
     if not battery.wears:
         return torch.zeros_like(store_change)
     through = store_change.abs()
-    return through * (battery.wear_linear + (battery.wear_quadratic / (2 * step_hours)) * through)
+    worn = through * (battery.wear_linear + (battery.wear_quadratic / (2 * step_hours)) * through)
+    if not battery.wear_blocks:
+        return worn
+    rated = torch.where(store_change > 0, battery.charge_kw, battery.discharge_kw) * step_hours
+    return worn + block_wear(through, rated, battery.wear_blocks)

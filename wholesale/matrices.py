@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,24 @@ class Matrices:
     def name(self) -> str:
         """Name of the Pyomo model, for messages."""
         return str(self.model.name)
+
+    def with_row(self, cols: np.ndarray, values: np.ndarray, lower: float, upper: float) -> Matrices:
+        """The same program with one more row, the last.
+
+        Parameters
+        ----------
+        cols : ndarray of int [k]
+        values : ndarray [k]
+        lower, upper : float
+
+        Returns
+        -------
+        Matrices
+        """
+        row = sp.csc_array((values, (np.zeros_like(cols), cols)), shape=(1, self.a.shape[1]))
+        bounds = np.append(self.row_lower, lower), np.append(self.row_upper, upper)
+        a = sp.csc_array(sp.vstack([self.a, row]))
+        return replace(self, a=a, row_lower=bounds[0], row_upper=bounds[1])
 
 
 def translate(model: pyo.ConcreteModel) -> Matrices:

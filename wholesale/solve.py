@@ -222,6 +222,29 @@ class Program:
         index, low, high = _flat(rows, lower, upper)
         self._check(self._highs.changeRowsBounds(len(index), index, low, high), "row bounds")
 
+    def add_row(self, cols: np.ndarray, values: np.ndarray, lower: float, upper: float) -> None:
+        """Append the row ``lower <= values @ x[cols] <= upper``; the next solve starts from the last basis.
+
+        Parameters
+        ----------
+        cols : ndarray of int [k]
+            Column indices, each at most once.
+        values : ndarray [k]
+            Coefficients.
+        lower, upper : float
+            Bounds; infinite where there is none.
+
+        Raises
+        ------
+        NotSolved
+            A coefficient is so small beside the others that HiGHS would drop it.
+        """
+        index, value = _flat(cols, values)
+        grown = self._m.with_row(index, value, lower, upper)
+        _check_scales(grown)
+        self._check(self._highs.addRow(lower, upper, len(index), index, value), "row")
+        self._m = grown
+
     def relaxed(self) -> Program:
         """Return a new program of the same columns and rows without the integers, with the compiled numbers."""
         whole = np.zeros_like(self._m.integer)

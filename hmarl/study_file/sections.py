@@ -10,6 +10,7 @@ from hmarl.study_file.device_sections import Cap, Cold, Deferrable, Heat, Vehicl
 from hmarl.study_file.problems import nearest
 from hmarl.study_file.section import Amount, Plugin, Price, Section, Share, Whole
 from hmarl.study_file.tariff_choice import block_of_hour, menu_by_hour
+from retail.wear_blocks import WearBlocks, block_mistakes
 
 BUILT_IN_TARIFFS = ("time-of-use", "flat")
 
@@ -31,6 +32,10 @@ class Store(Section):
         Wear per kWh through the battery.
     wear_quadratic : float [$/kWh²]
         Wear that grows with the square of a step's energy.
+    wear_blocks : list of [share of rated power, $/kWh], optional
+        Wear that rises with the power, in 2 or 3 blocks: ``[[0.4, 0.01], [1, 0.05]]`` charges 1 cent for each kWh
+        moved at up to 40 % of ``power_kw`` and 5 cents for those above. It adds to the other two; with
+        ``wear_quadratic: 0`` batteries stay linear, which is planned exactly and fast.
     """
 
     min_kwh: Amount = 0.0
@@ -40,6 +45,7 @@ class Store(Section):
     start_kwh: Amount | None = None
     wear_linear: Amount = 0.0
     wear_quadratic: Amount = 0.03
+    wear_blocks: WearBlocks = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -47,6 +53,14 @@ class Store(Section):
             raise ValueError(f"min_kwh {self.min_kwh:g} is above the upper end {self.max_kwh:g} kWh")
         if self.start_kwh is not None and not self.min_kwh <= self.start_kwh <= self.max_kwh:
             raise ValueError(f"start_kwh {self.start_kwh:g} lies outside {self.min_kwh:g} to {self.max_kwh:g} kWh")
+        mistakes = block_mistakes(self.wear_blocks)
+        if self.wear_blocks and "wear_quadratic" not in self.model_fields_set:
+            mistakes.append(
+                f"wear_blocks would come on top of the usual wear_quadratic of {self.wear_quadratic:g} $/kWh²; write "
+                "wear_quadratic: 0, or how much of it you want beside them"
+            )
+        if mistakes:
+            raise ValueError("; ".join(sentence.rstrip(".") for sentence in mistakes))
         return self
 
     @property

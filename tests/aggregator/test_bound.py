@@ -10,7 +10,7 @@ from aggregator.promise import profit_by_day
 CHARGE = 0.02
 
 
-def instance(draw, flexible, seed, prosumers):
+def instance(draw, flexible, seed, prosumers, blocks=()):
     """Homes with PV, batteries and deferrable loads; caps, ramps, menus, both ends of the day, pooled and lonely."""
     rng = np.random.default_rng(seed)
     steps = int(rng.integers(6, 8))
@@ -23,7 +23,7 @@ def instance(draw, flexible, seed, prosumers):
     p = draw(
         rng, steps=steps, days=1 + seed % 5 // 4, prosumers=prosumers, batteries=1 + seed % prosumers, rho=rho,
         storage_end=("restore", "value")[seed // 2 % 2], pooled=seed % 3 != 2, equal=seed % 7 > 2,
-        reservoirs=flexible(rng, homes=prosumers, steps=steps, curve=rho),
+        reservoirs=flexible(rng, homes=prosumers, steps=steps, curve=rho), wear_blocks=blocks,
     )  # fmt: skip
     given = {"sell": np.full(steps, 0.05), "charges": np.full(steps, CHARGE)}
     given["wholesale"] = rng.uniform(0.0, 0.12, (p.days, steps))
@@ -39,9 +39,9 @@ def earned(followers, price, given):
     return profit_by_day(response, price - given["charges"], given["sell"], given["wholesale"]).mean(), response
 
 
-def check_chain(draw, flexible, seed, prosumers, mip_gap):
+def check_chain(draw, flexible, seed, prosumers, mip_gap, blocks=()):
     """Delivered <= MILP bound <= decoupled bound <= first best on one instance; whether its cap or menu binds."""
-    rng, followers, prices, given = instance(draw, flexible, seed, prosumers)
+    rng, followers, prices, given = instance(draw, flexible, seed, prosumers, blocks)
     bound = decoupled_bound(followers, prices, **given)
     assert bound.certified
     assert bound.best_profit <= bound.value + 1e-6
@@ -75,6 +75,20 @@ def test_the_chain_of_bounds(draw, flexible, seed):
 def test_the_chain_on_two_hundred_instances_of_four_homes(draw, flexible):
     binding = sum(check_chain(draw, flexible, seed, 4, 3e-2) for seed in range(200))
     assert binding >= 40
+
+
+BLOCKS = (((0.4, 0.01), (1.0, 0.05)), ((0.2, 0.0), (0.5, 0.03), (1.0, 0.2)))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_the_chain_with_wear_in_blocks(draw, flexible, seed):
+    check_chain(draw, flexible, seed, 1, 3e-2, BLOCKS[seed // 2 % 2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(24))
+def test_the_chain_with_wear_in_blocks_on_more_homes(draw, flexible, seed):
+    check_chain(draw, flexible, seed, 2, 3e-2, BLOCKS[seed // 2 % 2])
 
 
 def check_fixed_prices(draw, flexible, seed, prosumers, count):

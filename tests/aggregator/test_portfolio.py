@@ -272,3 +272,19 @@ def test_banded_systems_are_the_dense_ones(stores, ports, peak):
     made = block.rows(theta * block.columns(*quick.solve(*rows)))
     for one, asked in zip(made[:2], rows[:2], strict=True):
         assert one == pytest.approx(asked, abs=1e-9)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.03])
+def test_the_answer_of_a_home_has_the_same_bits_whoever_else_is_in_the_batch(draw, prices, rho):
+    """A home's move must not tell another home's load, not even in its last digit."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        p = draw(rng, rho=rho, prosumers=8, batteries=8, steps=24, pooled=False)
+        other = p.fixed_kwh.copy()
+        other[:, 1:] = rng.normal(0.0, 2.0, other[:, 1:].shape)
+        buy, sell = prices(rng, 24, 2)
+        answers = [
+            BestResponse(one, together=True).solve(buy, sell).store_change for one in (p, p.change(fixed_kwh=other))
+        ]
+        assert np.array_equal(answers[0][:, 0], answers[1][:, 0])
+        assert not np.array_equal(answers[0][:, 1:], answers[1][:, 1:])

@@ -23,7 +23,7 @@ community:
   prosumers: 6
   thermal: true
   battery: 0.5
-  store: {max_kwh: 8, start_kwh: 3, wear_linear: 0.01}
+  store: {max_kwh: 8, start_kwh: 3, wear_linear: 0.01, wear_quadratic: 0, wear_blocks: [[0.4, 0.01], [1, 0.05]]}
   vehicle: {share: 0.5, feeds_back: true}
   deferrable: {share: 0.5}
   heat: {pump: 0.5, chp: 0.4, traded: true}

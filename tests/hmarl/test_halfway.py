@@ -204,7 +204,8 @@ def test_trained_nets_play_for_homes_never_seen(sharing):
 def only(game, chosen):
     """A community of some of the homes."""
     c, chosen = game.community, list(chosen)
-    battery = Battery(**{f: getattr(c.battery, f)[chosen] for f in c.battery.__dataclass_fields__})
+    each = [f for f in c.battery.__dataclass_fields__ if f != "wear_blocks"]
+    battery = replace(c.battery, **{f: getattr(c.battery, f)[chosen] for f in each})
     names, kwp = tuple(c.names[i] for i in chosen), c.pv_kwp[chosen]
     return replace(
         game,

@@ -149,6 +149,36 @@ def test_an_arm_that_changes_nothing_is_refused(head):
     assert Study.parse(head + "arms: {a: {}, b: {wholesale: none}}").change(wholesale="none").arm("a").wholesale is None
 
 
+def test_wear_in_blocks(head):
+    study = """
+auction: da
+arms: {one: {community: {store: {wear_quadratic: 0, wear_blocks: [[0.4, 0.01], [1, 0.05]]}}}, two: null}
+"""
+    one, two = Study.parse(head + study).arms
+    assert one.community.store.wear_blocks == ((0.4, 0.01), (1.0, 0.05))
+    assert two.community.store.wear_blocks == ()
+    assert Study.parse(Study.parse(head + study).to_yaml()).arms[0].community.store == one.community.store
+
+
+@pytest.mark.parametrize(
+    ("store", "words"),
+    [
+        ("{wear_blocks: [[0.4, 0.01], [1, 0.05]]}", "on top of the usual wear_quadratic of 0.03 $/kWh²; write"),
+        ("{wear_quadratic: 0, wear_blocks: [[0.4, 0.05], [1, 0.01]]}", "costs 0.05 $/kWh, the next 0.01; prices must"),
+        (
+            "{wear_quadratic: 0, wear_blocks: [[0.4, 0.01], [1.2, 0.05]]}",
+            "block 2 is 1.2 of rated power; it must be in",
+        ),
+        ("{wear_quadratic: 0, wear_blocks: [[1, 0.05]]}", "1 block(s); give 2 or 3 pairs"),
+        ("{wear_quadratic: 0, wear_blocks: [[0.4, 0.01], [0.9, 0.05]]}", "the last share is 0.9; it must be 1"),
+    ],
+)
+def test_blocks_of_wear_that_make_no_sense_are_refused(head, store, words):
+    found = mistakes(head + f"auction: da\narms: {{one: {{community: {{store: {store}}}}}}}\n")
+    assert list(found) == ["arms.one.community.store.wear_blocks"]
+    assert words in str(found["arms.one.community.store.wear_blocks"])
+
+
 def test_wholesale_none(head):
     study = Study.parse(head + "arms: {up: {}, down: {wholesale: none}, nil: {wholesale: , auction: none}}")
     assert study.arm("up").wholesale is not None

@@ -61,28 +61,32 @@ def loads(rng, count):
     return tuple(found)
 
 
-def fleet(count, rho, flexible=False):
+def fleet(count, rho, flexible=False, blocks=()):
     rng = np.random.default_rng(0)
     capacity = 4.0 * rng.uniform(0.7, 1.3, count)
     followers = Portfolio(
         rng.normal(0.2, 1.2, (1, count, STEPS)), 0.1 * capacity, capacity, 0.4 * capacity, 0.3 * capacity,
         0.35 * capacity, 0.95, 0.92, 0.01, rho, pooled=False, reservoirs=loads(rng, count) if flexible else (),
+        wear_blocks=blocks,
     )  # fmt: skip
     return rng, BestResponse(followers)
 
 
+BLOCKS = (((0.4, 0.0), (1.0, 0.04)), ((0.2, 0.0), (0.5, 0.02), (1.0, 0.08)))
+
+
 @pytest.mark.parametrize(
-    ("count", "rho", "flexible", "asked", "bound"),
+    ("count", "rho", "flexible", "blocks", "asked", "bound"),
     [
-        (300, 0.0, False, 12, 2_000),
-        (10_000, 0.0, False, 400, 20_000),
-        (300, 0.03, False, 60, 5_000),
-        (300, 0.03, True, 60, 5_000),
+        *((300, 0.0, False, blocks, 12, 2_000) for blocks in ((), *BLOCKS)),
+        *((10_000, 0.0, False, blocks, 400, 20_000) for blocks in ((), *BLOCKS)),
+        (300, 0.03, False, (), 60, 5_000),
+        (300, 0.03, True, (), 60, 5_000),
     ],
 )
-def test_best_responses_and_their_bound(count, rho, flexible, asked, bound):
-    rng, followers = fleet(count, rho, flexible)
-    kind = f"rho = {rho:g}" + ", deferrable load" * flexible
+def test_best_responses_and_their_bound(count, rho, flexible, blocks, asked, bound):
+    rng, followers = fleet(count, rho, flexible, blocks)
+    kind = f"rho = {rho:g}" + ", deferrable load" * flexible + f", {len(blocks)} blocks of wear" * bool(blocks)
     sell, buy = np.full(STEPS, 0.05), rng.uniform(0.12, 0.4, STEPS)
     seconds = best(lambda: followers.solve(buy * rng.uniform(0.98, 1.02, STEPS), sell))
     record(f"best response of {count}, {kind}", asked, seconds)

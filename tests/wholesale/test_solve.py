@@ -135,6 +135,32 @@ def test_the_primal_method_gives_the_same_optimum_after_costs_change():
         assert primal.solve().objective == pytest.approx(usual.solve().objective, rel=1e-9)
 
 
+@pytest.mark.parametrize("sense", [pyo.minimize, pyo.maximize])
+@pytest.mark.parametrize("kind", ["lp", "milp", "qp"])
+def test_rows_added_later_are_rows(kind, sense):
+    m = model(kind, sense)
+    program = Program.compile(m, mip_gap=0.0)
+    before = program.solve().objective
+    rng, added = np.random.default_rng(1), []
+    columns = program.columns(m.x)
+    m.more = pyo.ConstraintList()
+    for _ in range(3):
+        weights = rng.uniform(0.5, 2.0, columns.shape)
+        program.add_row(columns, weights, 20.0, np.inf)
+        m.more.add(sum(w * m.x[i] for w, i in zip(weights.ravel(), m.x, strict=True)) >= 20.0)
+        whole = Program.compile(m, mip_gap=0.0).solve()
+        found = program.solve()
+        assert found.objective == pytest.approx(whole.objective, rel=1e-9)
+        assert len(found.dual) == len(whole.dual) == program.shape[0]
+        added.append(found.objective)
+    assert abs(added[-1] - before) > 1e-3  # they bind
+    relaxed = program.relaxed().solve().objective
+    assert relaxed == pytest.approx(added[-1], rel=1e-9) or kind == "milp"
+    with pytest.raises(NotSolved, match="would take for zero"):
+        program.add_row(columns[0, :2], np.array([1e-4, 5e-10]), 0.0, 1.0)
+    assert program.solve().objective == pytest.approx(added[-1], rel=1e-9)
+
+
 def test_fixed_variables_keep_their_column():
     m = model()
     m.x[0, "a"].fix(3.0)
