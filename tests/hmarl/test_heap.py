@@ -66,7 +66,8 @@ done = job.work(job.Job(study.arm(), 0, Path(sys.argv[2]), None), simulate, lamb
 assert done.message == "600 tables", done.message
 print(int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6)
 """
-    text = "calendar: {start: 2012-07-02, days: 3}\ncommunity: {source: synthetic, prosumers: 3}\nfollowers: zi\narms: {one: {}}\n"
+    text = "calendar: {start: 2012-07-02, days: 3}\ncommunity: {source: synthetic, prosumers: 3}\n"
+    text += "followers: zi\narms: {one: {}}\n"
     (tmp_path / "study.yaml").write_text(f"study: heap\n{text}")
     (tmp_path / "run").mkdir()
     given = [sys.executable, "-c", script, str(tmp_path / "study.yaml"), str(tmp_path / "run")]
