@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hmarl.equilibrium.answer import settle, teach
-from hmarl.equilibrium.iterate import Iterate, Report, learns, price_change, restore, snapshot, view
+from hmarl.equilibrium.iterate import Iterate, Report, learns, price_change, restore, share_done, snapshot, view
 from hmarl.policies.base import Learner
 from hmarl.training import Row
 from hmarl.world import World
@@ -63,7 +63,7 @@ def _round(
     world: World, k: int, last: Iterate | None, learner: Learner, rng: np.random.Generator, report: Report
 ) -> Iterate:
     rules = world.arm.equilibrium
-    report(f"round {k + 1}: leader", k / rules.rounds)
+    report(f"round {k + 1}: leader", share_done(world, k, 0.0, rules.rounds))
     seen = view(world, k, last)
     offer, trouble = _offer(world, seen, last)
     # Rest is judged on what the leader wants, not on the part of it that damping lets through.
@@ -72,7 +72,7 @@ def _round(
         offer = _in_force(offer, last, rules.damping, seen)
     tariff = offer.tariff
     rows, played_episodes = _train(world, k, last, learner, tariff, rng, moved, report)
-    report(f"round {k + 1}: settling", (k + 0.9) / rules.rounds)
+    report(f"round {k + 1}: settling", share_done(world, k, 0.9, rules.rounds))
     settled = settle(world, learner, tariff, offer.shares)
     offer = replace(offer, delivered=float(settled.profit.mean()))
     played = settled.played
@@ -134,7 +134,7 @@ def _train(
     episodes = int(getattr(policy, "episodes" if last is None else "retrain_episodes", 0))
 
     def tell(label: str, share: float) -> None:
-        report(f"round {k + 1}: {label}", (k + 0.1 + 0.8 * share) / world.arm.equilibrium.rounds)
+        report(f"round {k + 1}: {label}", share_done(world, k, 0.1 + 0.8 * share, world.arm.equilibrium.rounds))
 
     return teach(world, learner, tariff, rng, k=k, episodes=episodes, done=done, report=tell)
 

@@ -214,6 +214,30 @@ def learns(learner: Learner) -> bool:
     return learner.training in ("on-policy", "gradient")
 
 
+def share_done(world: World, k: int, part: float, most: int) -> float:
+    """How much of a run's training is done in the middle of a round; one that rests early ends before.
+
+    Parameters
+    ----------
+    world : World
+        Its policy says how many days the first round plays, and each later one.
+    k : int
+        Round, from 0.
+    part : float
+        Share of it that is done, 0..1.
+    most : int
+        Rounds there may be.
+
+    Returns
+    -------
+    float
+        0..1.
+    """
+    first, later = (max(int(getattr(world.policy, name, 0)), 1) for name in ("episodes", "retrain_episodes"))
+    before = 0 if k == 0 else first + (k - 1) * later
+    return min((before + part * (first if k == 0 else later)) / (first + max(most - 1, 0) * later), 1.0)
+
+
 def view(world: World, k: int, last: Iterate | None) -> View:
     """What the leader knows before round k: training days only.
 

@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 
 from hmarl.equilibrium.alternate import alternate
 from hmarl.equilibrium.answer import settle, teach
-from hmarl.equilibrium.iterate import Iterate, Report, Step, learns, price_change, restore, snapshot, view
+from hmarl.equilibrium.iterate import (
+    Iterate,
+    Report,
+    Step,
+    learns,
+    price_change,
+    restore,
+    share_done,
+    snapshot,
+    view,
+)
 from hmarl.equilibrium.poll import LOOK, poll
 from hmarl.equilibrium.tariff_range import mean_price, spread
 from hmarl.pictures import picture
@@ -178,7 +188,8 @@ class Climber:
         begun = memory.search.model is None
         search, verdict = search.learn(trial, seen)
         if begun and search.model is not None and options.climbs:
-            self.report(f"simulation {simulations}: climbing on the picture", simulations / options.simulations)
+            share = share_done(world, k, 1.0, options.simulations)
+            self.report(f"simulation {simulations}: climbing on the picture", share)
             search = search.with_proposal(self.prices, self._starts(search, options.climbs))
         search, following = search.propose(self.prices)
         kept = None if verdict.accepted else last
@@ -246,10 +257,10 @@ class Climber:
             restore(self.learner, self.rng, last.learners)
         before = 0 if last is None else last.episodes
         each = int(getattr(policy, "episodes" if last is None else "retrain_episodes", 0))
-        share = (k + 0.1) / options.simulations
 
         def tell(label: str, part: float) -> None:
-            self.report(f"simulation {k + 1}: {label}, {kind}", min(share + 0.8 * part / options.simulations, 1.0))
+            done = share_done(self.world, k, 0.1 + 0.8 * part, options.simulations)
+            self.report(f"simulation {k + 1}: {label}, {kind}", done)
 
         at, learning = tariff, learns(self.learner)
         if options.tariff_range > 0 and learning:

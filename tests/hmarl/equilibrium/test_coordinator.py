@@ -10,7 +10,7 @@ import torch
 
 from hmarl.equilibrium.alternate import damped
 from hmarl.equilibrium.coordinator import Coordinator
-from hmarl.equilibrium.iterate import price_change, view
+from hmarl.equilibrium.iterate import price_change, share_done, view
 from hmarl.settlement import expected_net, settle_days
 from hmarl.simulate import simulate
 from hmarl.study import Study
@@ -218,3 +218,18 @@ def test_every_market_settles(market, tmp_path):
     assert np.isfinite(it.settled.lmp).all()
     if market == "price-series":
         np.testing.assert_allclose(it.settled.lmp, np.tile(20.0 + np.arange(24), (4, 1)))
+
+
+@pytest.mark.parametrize(
+    ("arm", "changes", "first"),
+    [
+        ("stackelberg", {"followers": {"name": "mappo", "episodes": 90, "retrain_episodes": 1}}, 0.9),
+        ("mark-up", {}, 1 / 11),
+    ],
+)
+def test_the_share_that_is_done_goes_by_training_days(arm, changes, first):
+    one = world(arm, **changes)
+    shares = [share_done(one, k, part, 11) for k in range(11) for part in (0.0, 0.5, 1.0)]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert shares[2] == pytest.approx(first)
