@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -54,14 +55,21 @@ class Keeper:
         The file, in an existing folder.
     every : int
         Updates between two writings; the last update is always kept.
+    seconds : float
+        Updates of large communities take long: at most so much work is lost, and one update.
+    began : float
+        When the training was begun, on the clock of the file system.
     """
 
     path: Path
     every: int = 50
+    seconds: float = 120.0
+    began: float = field(default_factory=time.time, compare=False)
 
     def due(self, done: int, of: int) -> bool:
         """Whether to write after ``done`` updates ``of`` all."""
-        return done % self.every == 0 or done == of
+        last = self.path.stat().st_mtime if self.path.exists() else self.began
+        return done % self.every == 0 or done == of or time.time() - max(last, self.began) > self.seconds
 
     def write(self, state: Halfway) -> None:
         """Keep a state, completely or not at all; the learner's tensors are copied."""
@@ -138,8 +146,8 @@ def _feed(digest: Any, part: Any) -> None:
             _feed(digest, item)
     elif is_dataclass(part) and "<locals>" not in type(part).__qualname__:
         digest.update(f"<{type(part).__module__}.{type(part).__qualname__}".encode())
-        for field in fields(part):
-            _feed(digest, getattr(part, field.name))
+        for one in fields(part):
+            _feed(digest, getattr(part, one.name))
     elif part is None or isinstance(part, PLAIN):
         digest.update(repr(part).encode() + b";")
     else:
