@@ -14,6 +14,7 @@ from hmarl.world import World
 if TYPE_CHECKING:
     from aggregator.leader import TariffRules
     from aggregator.trust_region import Search, Trial
+    from hmarl.equilibrium.trust_region import Memory
 
 LOOK = 60
 """Prices of one look."""
@@ -22,7 +23,9 @@ APART = 3_000_017
 """Added to the seed: a certificate tries other prices than those that were searched on."""
 
 
-def poll(world: World, learner: Learner, rules: TariffRules, search: Search, last: Iterate, turn: int) -> Trial | None:
+def poll(
+    world: World, learner: Learner, rules: TariffRules, search: Search, last: Iterate, memory: Memory
+) -> Trial | None:
     """The best of some prices around the one in force, if it seems worth a settled simulation.
 
     A local model of followers that learned says little about directions in which nobody went. This look costs no
@@ -39,8 +42,9 @@ def poll(world: World, learner: Learner, rules: TariffRules, search: Search, las
         At rest; its centre is the price in force.
     last : Iterate
         Its tariff is in force.
-    turn : int
-        Number of the look; each draws its own prices.
+    memory : Memory
+        Of the coordinator: how often it has looked, for each look draws its own prices, and which prices were simulated:
+        followers that have learned much since may make an old one the best again.
 
     Returns
     -------
@@ -54,7 +58,9 @@ def poll(world: World, learner: Learner, rules: TariffRules, search: Search, las
     from aggregator.trust_region import Trial  # noqa: PLC0415  pyomo is slow to import
 
     centre = search.centre.price
-    tried = [price for _, price in deviations(rules.price_set(), centre, LOOK, APART + world.seed + 1000 * turn)]
+    seed = APART + world.seed + 1000 * memory.polls
+    tried = [price for _, price in deviations(rules.price_set(), centre, LOOK, seed)]
+    tried += [price for price in memory.tried if np.abs(price - centre).max() > 1e-6]
     if not tried:
         return None
     found, profit = gains(

@@ -60,12 +60,15 @@ class Memory:
         Settled simulations so far.
     polls : int
         Looks around so far.
+    tried : tuple of array [T] $/kWh
+        All prices that were simulated.
     """
 
     search: Search
     next: Trial | None
     simulations: int
     polls: int = 0
+    tried: tuple[Array, ...] = ()
 
 
 def climb(world: World, start: Iterate | None, report: Report) -> Iterator[Iterate]:
@@ -220,7 +223,7 @@ class Climber:
             converged=following is None,
             reason=_reason(search, following, simulations, options.simulations),
             step=step,
-            memory=Memory(search, following, simulations, memory.polls),
+            memory=Memory(search, following, simulations, memory.polls, (*memory.tried, trial.price)),
         )
         return self._looked_around(here) if following is None else here
 
@@ -230,16 +233,16 @@ class Climber:
         if memory.polls >= options.polls or memory.simulations >= options.simulations:
             return here
         restore(self.learner, self.rng, here.learners)
-        trial = poll(self.world, self.learner, self.rules, memory.search, here, memory.polls)
+        trial = poll(self.world, self.learner, self.rules, memory.search, here, memory)
         if trial is None:
-            reason = f"{here.reason}, and none of {LOOK} prices around seems to earn more"
+            reason = f"{here.reason}, and none of {LOOK} prices around or of those before seems to earn more"
             return replace(here, reason=reason, memory=replace(memory, polls=memory.polls + 1))
         search, following = memory.search.woken(trial).propose(self.prices)
         return replace(
             here,
             converged=following is None,
             reason=_reason(search, following, memory.simulations, options.simulations),
-            memory=Memory(search, following, memory.simulations, memory.polls + 1),
+            memory=replace(memory, search=search, next=following, polls=memory.polls + 1),
         )
 
     def _gone_on(self, k: int, last: Iterate, search: Search) -> Iterate:

@@ -1,10 +1,16 @@
 """The leader climbs on settled simulations; runs go on where they were stopped."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 from hmarl import storage
+from hmarl.equilibrium.answer import settle
 from hmarl.equilibrium.coordinator import Coordinator
+from hmarl.equilibrium.poll import poll
+from hmarl.equilibrium.trust_region import observe
 from hmarl.run import run_study
 from hmarl.simulate import simulate
 from hmarl.study import Study
@@ -108,8 +114,26 @@ def test_where_nothing_around_earns_more_the_search_rests_and_says_so():
     coordinator = Coordinator(world(**RESTLESS, **{"equilibrium.polls": 2, "equilibrium.stop_gain": 10.0}))
     last = list(coordinator)[-1]
     assert last.converged
-    assert last.reason.endswith("and none of 60 prices around seems to earn more")
+    assert last.reason.endswith("and none of 60 prices around or of those before seems to earn more")
     assert last.memory.polls == 1
+
+
+def test_a_look_goes_back_to_an_old_price_that_has_become_the_best():
+    """The search is put at rest at a bad price: the best that it has simulated before is what a look proposes."""
+    one = world(**RESTLESS)
+    last = list(Coordinator(one))[-1]
+    good, prices = last.memory.search.centre, one.rules.price_set()
+    low = prices.clip(prices.low)
+    tariff = one.rules.tariff(low)
+    learner = one.policy.start(one.spec)
+    bad = observe(one, settle(one, learner, tariff), low, impact=False)
+    search = replace(last.memory.search, model=replace(last.memory.search.model, at=bad))
+    memory = replace(last.memory, search=search)
+    found = poll(one, learner, one.rules, search, replace(last, tariff=tariff), memory)
+    assert found.kind == "poll"
+    assert np.array_equal(found.price, good.price)
+    assert found.predicted == pytest.approx(float((good.profit - bad.profit).mean()), rel=0.02)
+    assert len(memory.tried) == len({price.tobytes() for price in memory.tried}) == 2
 
 
 def test_constant_leaders_have_nothing_to_climb():
