@@ -43,7 +43,7 @@ def poll(
     last : Iterate
         Its tariff is in force.
     memory : Memory
-        Of the coordinator: how often it has looked, for each look draws its own prices, and which prices were simulated:
+        Of the coordinator: how often it has looked (each look draws its own prices) and which prices were simulated:
         followers that have learned much since may make an old one the best again.
 
     Returns
