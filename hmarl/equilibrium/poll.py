@@ -13,8 +13,7 @@ from hmarl.world import World
 
 if TYPE_CHECKING:
     from aggregator.leader import TariffRules
-    from aggregator.trust_region import Search, Trial
-    from hmarl.equilibrium.trust_region import Memory
+    from aggregator.trust_region import Trial
 
 LOOK = 60
 """Prices of one look."""
@@ -23,9 +22,7 @@ APART = 3_000_017
 """Added to the seed: a certificate tries other prices than those that were searched on."""
 
 
-def poll(
-    world: World, learner: Learner, rules: TariffRules, search: Search, last: Iterate, memory: Memory
-) -> Trial | None:
+def poll(world: World, learner: Learner, rules: TariffRules, last: Iterate) -> Trial | None:
     """The best of some prices around the one in force, if it seems worth a settled simulation.
 
     A local model of followers that learned says little about directions in which nobody went. This look costs no
@@ -38,13 +35,10 @@ def poll(
         As it was settled at the price in force.
     rules : TariffRules
         Make tariffs of prices.
-    search : Search
-        At rest; its centre is the price in force.
     last : Iterate
-        Its tariff is in force.
-    memory : Memory
-        Of the coordinator: how often it has looked (each look draws its own prices) and which prices were simulated:
-        followers that have learned much since may make an old one the best again.
+        Its search is at rest and its tariff, at the centre of the search, is in force. Its memory says how often the
+        coordinator has looked (each look draws its own prices) and which prices were simulated: followers that have
+        learned much since may make an old one the best again.
 
     Returns
     -------
@@ -57,6 +51,7 @@ def poll(
     """
     from aggregator.trust_region import Trial  # noqa: PLC0415  pyomo is slow to import
 
+    memory, search = last.memory, last.memory.search
     centre = search.centre.price
     seed = APART + world.seed + 1000 * memory.polls
     tried = [price for _, price in deviations(rules.price_set(), centre, LOOK, seed)]

@@ -233,7 +233,7 @@ class Climber:
         if memory.polls >= options.polls or memory.simulations >= options.simulations:
             return here
         restore(self.learner, self.rng, here.learners)
-        trial = poll(self.world, self.learner, self.rules, memory.search, here, memory)
+        trial = poll(self.world, self.learner, self.rules, here)
         if trial is None:
             reason = f"{here.reason}, and none of {LOOK} prices around or of those before seems to earn more"
             return replace(here, reason=reason, memory=replace(memory, polls=memory.polls + 1))

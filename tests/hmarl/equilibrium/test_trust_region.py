@@ -129,7 +129,7 @@ def test_a_look_goes_back_to_an_old_price_that_has_become_the_best():
     bad = observe(one, settle(one, learner, tariff), low, impact=False)
     search = replace(last.memory.search, model=replace(last.memory.search.model, at=bad))
     memory = replace(last.memory, search=search)
-    found = poll(one, learner, one.rules, search, replace(last, tariff=tariff), memory)
+    found = poll(one, learner, one.rules, replace(last, tariff=tariff, memory=memory))
     assert found.kind == "poll"
     assert np.array_equal(found.price, good.price)
     assert found.predicted == pytest.approx(float((good.profit - bad.profit).mean()), rel=0.02)
