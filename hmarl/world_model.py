@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hmarl.nets.bodies import Carried, Recurrent
-from hmarl.nets.networks import Groups
+from hmarl.nets.networks import Groups, of_like_size
 from hmarl.nets.transformer import CausalTransformer
 from hmarl.readings import Readings
 from retail.observation import PRICE_SCALE, Features
@@ -134,25 +134,40 @@ class WorldModel:
 
     def __init__(self, name: ModelName, clusters: Tensor, steps: int, generator: torch.Generator) -> None:
         self.name, self.clusters, self.generator = name, clusters, generator
-        self.groups = Groups.make(clusters, "cluster", torch.ones(len(clusters), dtype=torch.bool))
-        count = self.groups.members.shape[0]
-        nets = [_net(name, count, steps, generator) for _ in TARGETS]
-        self.nets = nn.ModuleList(nets)
+        self.tables = of_like_size(clusters)
+        self.nets = [
+            nn.ModuleList(_net(name, len(table.members), steps, generator) for table in self.tables) for _ in TARGETS
+        ]
         self.mean, self.scale = (
             torch.zeros(len(TARGETS), COMMON + PERSONAL),
             torch.ones(len(TARGETS), COMMON + PERSONAL),
         )
         self.target_mean, self.target_scale = torch.zeros(len(TARGETS)), torch.ones(len(TARGETS))
 
-    def _grouped(self, x: Tensor) -> Tensor:
-        """[T, D, N, P] -> [G, T, D, K, P]."""
-        return self.groups.gather(x.flatten(0, 1)).unflatten(1, tuple(x.shape[:2]))
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Of all nets, in a fixed order."""
+        return [p for nets in self.nets for p in nets.parameters()]
 
-    def forward(self, place: int, common: Tensor, personal: Tensor, carried: Carried) -> tuple[Tensor, Carried]:
-        """One target's net on grouped, unscaled inputs; output is standardised, [G, T, D, K, 1]."""
+    @property
+    def clusters_modelled(self) -> int:
+        """Number of groups, each with nets of its own."""
+        return sum(len(table.members) for table in self.tables)
+
+    def forward(
+        self, place: int, common: Tensor, personal: Tensor, carried: Carried = None
+    ) -> list[tuple[Tensor, Carried]]:
+        """One target's nets, table by table, on unscaled inputs [T, D, .], [T, D, N, .].
+
+        The first of each pair is standardised, [G, T, D, K, 1].
+        """
         mean, scale = self.mean[place], self.scale[place]
-        shared = (common - mean[:COMMON]) / scale[:COMMON]
-        return self.nets[place](shared, (personal - mean[COMMON:]) / scale[COMMON:], carried)
+        shared, own = (common - mean[:COMMON]) / scale[:COMMON], (personal - mean[COMMON:]) / scale[COMMON:]
+        memory = [None] * len(self.tables) if carried is None else carried
+        return [
+            net(shared, _grouped(table, own), kept)
+            for net, table, kept in zip(self.nets[place], self.tables, memory, strict=True)
+        ]
 
     def standardise(self, days: Trail) -> None:
         """Fix all scales from days."""
@@ -170,16 +185,21 @@ class WorldModel:
         numbers = (self.mean, self.scale, self.target_mean, self.target_scale)
         return {
             "clusters": self.clusters,
-            "nets": [p.detach().clone() for p in self.nets.parameters()],
+            "nets": [p.detach().clone() for p in self.parameters],
             "numbers": [x.clone() for x in numbers],
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from a state of the same name and clusters."""
         with torch.no_grad():
-            for mine, given in zip(self.nets.parameters(), state["nets"], strict=True):
+            for mine, given in zip(self.parameters, state["nets"], strict=True):
                 mine.copy_(given)
         self.mean, self.scale, self.target_mean, self.target_scale = (x.clone() for x in state["numbers"])
+
+
+def _grouped(table: Groups, x: Tensor) -> Tensor:
+    """[T, D, N, P] -> [G, T, D, K, P]."""
+    return table.gather(x.flatten(0, 1)).unflatten(1, tuple(x.shape[:2]))
 
 
 def _net(name: ModelName, groups: int, steps: int, generator: torch.Generator) -> nn.Module:
@@ -214,11 +234,12 @@ def predict(
     made, kept = [], []
     with torch.no_grad():
         for place in range(len(TARGETS)):
-            memory = None if carried is None else carried[place]
-            out, after = model.forward(place, common, model._grouped(personal[place]), memory)
-            flat = model.groups.scatter(out.flatten(1, 2))[..., 0].unflatten(0, tuple(common.shape[:2]))
+            parts = model.forward(place, common, personal[place], None if carried is None else carried[place])
+            flat = torch.empty(personal.shape[1:4])
+            for table, (out, _) in zip(model.tables, parts, strict=True):
+                flat[..., table.agents] = table.scatter(out.flatten(1, 2))[..., 0].unflatten(0, common.shape[:2])
             made.append(flat * model.target_scale[place] + model.target_mean[place])
-            kept.append(after)
+            kept.append([after for _, after in parts])
     return made[0], made[1], kept
 
 
@@ -260,9 +281,9 @@ def fit(
     cut = max(1, days.days - max(1, days.days // 5))
     early, late = days.of_days(torch.arange(cut)), days.of_days(torch.arange(min(cut, days.days - 1), days.days))
     model.standardise(early)
-    optimizer = torch.optim.Adam(model.nets.parameters(), lr=rate, fused=True)
+    optimizer = torch.optim.Adam(model.parameters, lr=rate, fused=True)
     best, kept, idle, done = float("inf"), model.state()["nets"], 0, 0
-    per_batch = max(1, rows // model.groups.members.shape[1])
+    per_batch = max(1, rows // model.tables[0].members.shape[1])
     while done < epochs and idle < patience:
         for part in torch.randperm(cut, generator=model.generator).split(per_batch):
             optimizer.zero_grad()
@@ -273,9 +294,9 @@ def fit(
             now = float(_loss(model, late))
         idle += 1
         if now < best:
-            best, kept, idle = now, copy.deepcopy([p.detach() for p in model.nets.parameters()]), 0
+            best, kept, idle = now, copy.deepcopy([p.detach() for p in model.parameters]), 0
     with torch.no_grad():
-        for mine, given in zip(model.nets.parameters(), kept, strict=True):
+        for mine, given in zip(model.parameters, kept, strict=True):
             mine.copy_(given)
     return errors(model, late, size) | {"model_epochs": float(done)}
 
@@ -283,14 +304,14 @@ def fit(
 def _loss(model: WorldModel, days: Trail) -> Tensor:
     """Huber loss, summed over groups and targets: a group's fit does not depend on the others."""
     total = torch.zeros(())
-    real = model.groups.real[:, None, None, :].float()
-    traded = model._grouped(days.traded.unsqueeze(-1))[..., 0].float()
     for place in range(len(TARGETS)):
-        out, _ = model.forward(place, days.common, model._grouped(days.personal[place]), None)
-        target = (days.target[place] - model.target_mean[place]) / model.target_scale[place]
-        wrong = nn.functional.huber_loss(out[..., 0], model._grouped(target.unsqueeze(-1))[..., 0], reduction="none")
-        weight = real * (traded if place else torch.ones_like(traded))
-        total = total + ((wrong * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp(min=1)).sum()
+        target = ((days.target[place] - model.target_mean[place]) / model.target_scale[place]).unsqueeze(-1)
+        counts = (days.traded if place else torch.ones_like(days.traded)).float().unsqueeze(-1)
+        made = model.forward(place, days.common, days.personal[place])
+        for table, (out, _) in zip(model.tables, made, strict=True):
+            wrong = nn.functional.huber_loss(out, _grouped(table, target), reduction="none")
+            weight = table.real[:, None, None, :, None].float() * _grouped(table, counts)
+            total = total + ((wrong * weight).sum((1, 2, 3, 4)) / weight.sum((1, 2, 3, 4)).clamp(min=1)).sum()
     return total
 
 

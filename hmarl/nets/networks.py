@@ -104,6 +104,27 @@ class Groups:
         return y.transpose(0, 1).flatten(1, 2)[:, self.place]
 
 
+def of_like_size(clusters: Tensor) -> list[Groups]:
+    """Group all agents by cluster, in several tables of like width.
+
+    One table of clusters with 1 to 27 homes would be padding for the most part; here every group fills more than half
+    of its row.
+
+    Parameters
+    ----------
+    clusters : Tensor [N] int64
+        Label of every agent.
+
+    Returns
+    -------
+    list of Groups
+        From the largest groups to the smallest; one table where all are of like size.
+    """
+    label, size = torch.unique(clusters, return_inverse=True, return_counts=True)[1:]
+    halvings = (size.max().double() / size).log2().floor().long()
+    return [Groups.make(clusters, "cluster", halvings[label] == k) for k in torch.unique(halvings)]
+
+
 def _norm_relu(x: Tensor) -> Tensor:
     return torch.layer_norm(x, x.shape[-1:]).relu_()
 

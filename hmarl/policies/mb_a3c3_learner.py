@@ -170,7 +170,7 @@ class MBA3C3Learner(A3C3Learner):
             self.model = WorldModel(self.policy.model, labels, self.homes.steps, self.world)
         self.next_fit = self.days_seen + self.policy.refit_days
         made = fit(self.model, trails, self.readings.size, epochs=self.policy.model_epochs)
-        return made | {"model_clusters": float(len(self.model.groups.members))}
+        return made | {"model_clusters": float(self.model.clusters_modelled)}
 
     def calibrate(self, rollout: Rollout) -> None:
         """As A3C3; forecasts, which are 0 in the first days, keep their own scale."""

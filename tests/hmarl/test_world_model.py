@@ -167,7 +167,8 @@ def test_errors_by_hand(played):
     assert made["price_rmse"] == pytest.approx(float((off**2).mean()) ** 0.5, rel=1e-5)
 
 
-def test_a_group_is_fitted_as_if_it_were_alone(played):
+@pytest.mark.parametrize("clusters", [(0, 0, 1, 1, 1, 1), (0, 0, 2, 1, 1, 1)])
+def test_a_group_is_fitted_as_if_it_were_alone(played, clusters):
     """Gradients of one group do not depend on what the others saw."""
     from hmarl.world_model import _loss
 
@@ -177,13 +178,51 @@ def test_a_group_is_fitted_as_if_it_were_alone(played):
     other.target[..., 2:] += 1
     grads = []
     for seen in (days, other):
-        model = model_of("lstm")
+        model = model_of("lstm", clusters)
         model.standardise(days)
         _loss(model, seen).backward()
-        grads.append([p.grad.clone() for p in model.nets.parameters()])
+        grads.append([[grad_of(model, place, clusters[home]) for place in (0, 1)] for home in (0, -1)])
     for a, b in zip(*grads, strict=True):
-        assert torch.equal(a[0], b[0])
-    assert any(not torch.equal(a[1], b[1]) for a, b in zip(*grads, strict=True))
+        same = all(torch.equal(x, y) for one, other in zip(a, b, strict=True) for x, y in zip(one, other, strict=True))
+        assert same == (a is grads[0][0])
+
+
+def grad_of(model, place, cluster):
+    """Gradients of the net of one cluster."""
+    table, row = where(model, cluster)
+    return [p.grad[row].clone() for p in model.nets[place][table].parameters()]
+
+
+def where(model, cluster):
+    """Table and row of the net of one cluster."""
+    for k, table in enumerate(model.tables):
+        for g, member in enumerate(table.members[:, 0].tolist()):
+            if int(model.clusters[member]) == cluster:
+                return k, g
+    raise AssertionError(cluster)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "transformer"])
+def test_groups_in_tables_of_unlike_width_are_the_nets_of_each_group_alone(played, name):
+    """Oracle: a model of one group, with the weights of that group, on the homes of that group."""
+    game, rollout = played
+    days = trail(Readings(game), rollout.features)
+    clusters = (7, 3, 7, 7, 7, 9)
+    model = model_of(name, clusters)
+    model.standardise(days)
+    assert [len(table.members) for table in model.tables] == [1, 2]
+    together = predict(model, days.common, days.personal)[:2]
+    for cluster in set(clusters):
+        mine = (torch.tensor(clusters) == cluster).nonzero().flatten()
+        alone, (table, row) = model_of(name, [0] * len(mine)), where(model, cluster)
+        for place in (0, 1):
+            for to, of in zip(alone.nets[place].parameters(), model.nets[place][table].parameters(), strict=True):
+                to.data.copy_(of[row : row + 1])
+        for field in ("mean", "scale", "target_mean", "target_scale"):
+            setattr(alone, field, getattr(model, field))
+        made = predict(alone, days.common, days.personal[:, :, :, mine])[:2]
+        for a, b in zip(together, made, strict=True):
+            torch.testing.assert_close(a[..., mine], b, rtol=1e-5, atol=1e-6)
 
 
 def test_days_without_any_trade_break_nothing():

@@ -88,6 +88,7 @@ def main():
     """Run what is missing and print the table."""
     from hmarl.datafind import data_dir
     from hmarl.run import run_study
+    from hmarl.storage import RunFolderError
     from hmarl.study import Study
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -100,7 +101,10 @@ def main():
     study, data = Study.read(STUDY), data_dir(given.data)
     learners = given.arm or [a.name for a in study.arms if a.name not in YARDSTICKS]
     for arms, seeds in ((list(YARDSTICKS), [0]), (learners, list(range(given.seeds)))):
-        done = run_study(study, arms=arms, seeds=seeds, jobs=given.jobs, data=data, out=given.out)
+        try:
+            done = run_study(study, arms=arms, seeds=seeds, jobs=given.jobs, data=data, out=given.out)
+        except RunFolderError as problem:
+            raise SystemExit(str(problem)) from None
         for failure in done.failures:
             print(f"{failure.job}: {failure.message}")  # noqa: T201
     print(printed(table(given.out / study.name)))  # noqa: T201
