@@ -45,6 +45,7 @@ def headline(world: World, last: Iterate, settled: Settled, rows: NDArray[np.int
     outcome = combine([played.outcome], lambda parts: parts[0][index])
     traded = float(outcome.trade_wh.clamp(min=0).sum()) / 1000
     imported = float(outcome.grid.clamp(min=0).sum())
+    missed = float(torch.minimum(outcome.grid.clamp(min=0).sum(-1), (-outcome.grid).clamp(min=0).sum(-1)).sum())
     volatility = float("nan") if world.exchange is None else float(settled.real_time_lmp[rows].std())
     return {
         "aggregator_profit": float(settled.profit[rows].mean()),
@@ -55,6 +56,7 @@ def headline(world: World, last: Iterate, settled: Settled, rows: NDArray[np.int
         "peak_kw": float(played.net[index].max()) / hours,
         "p2p_share": 100 * traded / (traded + imported) if traded + imported > 0 else 0.0,
         "p2p_kwh": traded / len(rows),
+        "unmatched_share": 100 * missed / (traded + missed) if traded + missed > 0 else 0.0,
         **cash(outcome, played.tariff[index]),
         "evening_import_kwh": evening_import(world, outcome.grid, played.days[index]),
         **shape(played.net[index] / hours, hours),

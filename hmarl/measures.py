@@ -17,6 +17,7 @@ MEASURES: dict[str, str] = {
     "peak_kw": "peak import [kW]",
     "p2p_share": "peer share [%]",
     "p2p_kwh": "peer trade [kWh/day]",
+    "unmatched_share": "unmatched [%]",
     "share_T_LP": "rule to optimum [%]",
     "purchase_cost": "purchase cost [$/day]",
     "sales_revenue": "sales revenue [$/day]",
@@ -42,7 +43,8 @@ MEASURES: dict[str, str] = {
 ``promised_profit`` is what the leader expects of its scenario days, which are training days; it is held against
 ``delivered_in_training``, while ``aggregator_profit`` is what the judged days brought. ``community_cost`` includes
 wear, ``community_bill`` is cash only; both count + = paid. ``p2p_share`` is peer-traded energy as a share of all
-energy bought. ``share_T_LP`` is 100 (T - C) / (T - LP) with T the cost of the rule tuned on training days, C the cost
+energy bought. ``unmatched_share`` is what homes drew from the grid while others fed as much into it in the same step,
+as a share of that and of what peers traded: what quotes that do not cross, or rounding, left lying. ``share_T_LP`` is 100 (T - C) / (T - LP) with T the cost of the rule tuned on training days, C the cost
 of the arm and LP the perfect-foresight optimum of the whole community; nothing is said where the two are closer than
 half a percent.
 
@@ -72,6 +74,7 @@ BETTER: dict[str, int] = {
     "community_cost": -1,
     "community_bill": -1,
     "peak_kw": -1,
+    "unmatched_share": -1,
     "share_T_LP": +1,
     "purchase_cost": -1,
     "sales_revenue": +1,

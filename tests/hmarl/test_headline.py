@@ -33,6 +33,9 @@ def test_purchases_less_sales_are_the_bill(run):
     assert m["sales_revenue"] > 0
     peers, steps = agents.bought_from_peers_kwh.sum(), held_out(run, "steps")
     assert m["p2p_share"] == pytest.approx(100 * peers / (peers + agents.grid_import_kwh.sum()))
+    # of what is drawn and what is fed in during a step, the smaller one could have met the other
+    missed = (agents.grid_import_kwh.sum() + agents.grid_export_kwh.sum() - steps.net_kwh.abs().sum()) / 2
+    assert m["unmatched_share"] == pytest.approx(100 * missed / (missed + peers), abs=1e-6)
     # what homes pay lies between the cheapest and the dearest way to buy the same energy
     bought = (peers + agents.grid_import_kwh.sum()) / 7
     assert steps.sell_per_kwh.min() * bought < m["purchase_cost"] < steps.buy_per_kwh.max() * bought
