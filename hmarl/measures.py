@@ -44,9 +44,9 @@ MEASURES: dict[str, str] = {
 ``delivered_in_training``, while ``aggregator_profit`` is what the judged days brought. ``community_cost`` includes
 wear, ``community_bill`` is cash only; both count + = paid. ``p2p_share`` is peer-traded energy as a share of all
 energy bought. ``unmatched_share`` is what homes drew from the grid while others fed as much into it in the same step,
-as a share of that and of what peers traded: what quotes that do not cross, or rounding, left lying. ``share_T_LP`` is 100 (T - C) / (T - LP) with T the cost of the rule tuned on training days, C the cost
-of the arm and LP the perfect-foresight optimum of the whole community; nothing is said where the two are closer than
-half a percent.
+as a share of that and of what peers traded: what quotes that do not cross, or rounding, left lying. ``share_T_LP`` is
+100 (T - C) / (T - LP) with T the cost of the rule tuned on training days, C the cost of the arm and LP the
+perfect-foresight optimum of the whole community; nothing is said where the two are closer than half a percent.
 
 ``purchase_cost`` is what homes pay for energy from the grid and from peers, charges and peer fees included, and
 ``sales_revenue`` what they get for theirs. ``evening_import_kwh`` is what they draw from the grid from 17 to 19 h local
