@@ -1,7 +1,7 @@
 """Two tasks of the particle world, all copies of an episode at once: Spread and SpeakerListener.
 
 Motion, rewards and observations are those of ``simple_spread_v3`` and ``simple_speaker_listener_v4`` of mpe2 1.1
-(25 steps, discrete actions); ``tests/hmarl/arenas/test_mpe2.py`` compares them step by step. Learners train here some
+(25 steps); ``tests/hmarl/arenas/test_mpe2.py`` compares them step by step. Learners train here some
 hundred times faster and are judged on mpe2 itself, through `hmarl.arenas.pettingzoo.ParallelArena`, whose heads and
 observations these arenas share.
 
@@ -31,7 +31,7 @@ class Spread:
     """Agents cover as many landmarks as there are agents without bumping into each other.
 
     Half of an agent's reward is minus the sum over landmarks of the distance to the nearest agent, half is -1 for each
-    agent it overlaps with. Five heads; the largest one chooses: stay, left, right, down, up.
+    agent it overlaps with. Five heads: stay, left, right, down, up.
 
     Parameters
     ----------
@@ -39,10 +39,13 @@ class Spread:
         N.
     steps : int
         Of an episode.
+    continuous : bool
+        Whether heads from -1 to 1 are thrusts from none to full; otherwise the largest one chooses.
     """
 
     agents: int = 3
     steps: int = 25
+    continuous: bool = False
     common: int = field(default=0, init=False)
     heads: tuple[str, ...] = field(default=tuple(f"action_{k}" for k in range(5)), init=False)
     terminated: bool = field(default=False, init=False)
@@ -85,7 +88,7 @@ class Spread:
         reward : Tensor [B, N] float32
             No unit.
         """
-        force = THRUST * DIRECTIONS[_chosen(action)] + self._contacts()
+        force = THRUST * _meant(action, self.continuous) @ DIRECTIONS + self._contacts()
         self.places, self.velocity = _moved(self.places, self.velocity, force)
         nearest = _distance(self.places.unsqueeze(2) - self.landmarks.unsqueeze(1)).amin(1).sum(1)
         bumps = (self._gaps() < 2 * RADIUS).sum(2) - 1  # less the one with itself
@@ -117,16 +120,19 @@ class Spread:
 class SpeakerListener:
     """The speaker sees which of three landmarks is the goal and says one of three words; the listener walks there.
 
-    Both earn minus the squared distance of the listener to the goal. The speaker's word is chosen by the largest of
-    its three heads and heard one step later; the listener's five heads are those of `Spread`.
+    Both earn minus the squared distance of the listener to the goal. The speaker has three heads, whose word
+    is heard one step later; the listener's five heads are those of `Spread`.
 
     Parameters
     ----------
     steps : int
         Of an episode.
+    continuous : bool
+        Whether heads are thrusts and a word is any mixture of the three; otherwise the largest head chooses.
     """
 
     steps: int = 25
+    continuous: bool = False
     agents: int = field(default=2, init=False)
     common: int = field(default=0, init=False)
     personal: int = field(default=2 + 2 * LANDMARKS + 3, init=False)
@@ -173,8 +179,8 @@ class SpeakerListener:
         reward : Tensor [B, 2] float32
             No unit.
         """
-        self.word = one_hot(_chosen(action[:, 0, :3]), 3).double()
-        force = THRUST * DIRECTIONS[_chosen(action[:, 1:])]
+        self.word = _meant(action[:, 0, :3], self.continuous)
+        force = THRUST * _meant(action[:, 1:], self.continuous) @ DIRECTIONS
         self.places, self.velocity = _moved(self.places, self.velocity, force)
         goal = self.landmarks[torch.arange(len(self.goal)), self.goal]
         off = (self.places[:, 0] - goal).square().sum(-1)
@@ -191,9 +197,10 @@ def _drawn(copies: int, count: int, generator: torch.Generator) -> Tensor:
     return torch.rand(copies, count, 2, generator=generator, dtype=torch.float64) * 2 - 1
 
 
-def _chosen(heads: Tensor) -> Tensor:
-    """Place of the largest head, the first of equal ones, once they are cut to [-1, 1]."""
-    return heads.clamp(-1, 1).argmax(-1)
+def _meant(heads: Tensor, continuous: bool) -> Tensor:
+    """Weights of the choices: each head from 0 to 1, or 1 for the largest, the first of equal ones; float64."""
+    heads = heads.clamp(-1, 1)
+    return (heads.double() + 1) / 2 if continuous else one_hot(heads.argmax(-1), heads.shape[-1]).double()
 
 
 def _distance(between: Tensor) -> Tensor:

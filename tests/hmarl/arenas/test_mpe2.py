@@ -1,4 +1,4 @@
-"""Public benchmark: simple_spread and simple_speaker_listener of mpe2, 25 steps, discrete actions.
+"""Public benchmark: simple_spread and simple_speaker_listener of mpe2, 25 steps.
 
 ``make verify-mpe`` runs it alone. Learners train on `hmarl.arenas.particles`, which is compared with mpe2 step by step
 here, and are judged on mpe2 itself, 200 episodes without exploration. Spread, return summed over three agents: random
@@ -20,12 +20,14 @@ speaker_listener = pytest.importorskip("mpe2.simple_speaker_listener_v4", reason
 STEPS = 25
 
 
-def spread():
-    return ParallelArena(lambda: simple_spread.parallel_env(N=3, local_ratio=0.5, max_cycles=STEPS), STEPS)
+def spread(continuous=False):
+    rules = {"N": 3, "local_ratio": 0.5, "max_cycles": STEPS, "continuous_actions": continuous}
+    return ParallelArena(lambda: simple_spread.parallel_env(**rules), STEPS)
 
 
-def speaker():
-    return ParallelArena(lambda: speaker_listener.parallel_env(max_cycles=STEPS), STEPS)
+def speaker(continuous=False):
+    rules = {"max_cycles": STEPS, "continuous_actions": continuous}
+    return ParallelArena(lambda: speaker_listener.parallel_env(**rules), STEPS)
 
 
 def copied(ours, theirs):
@@ -40,8 +42,10 @@ def copied(ours, theirs):
     return ours.look()
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(Spread(), spread()), (SpeakerListener(), speaker())])
-def test_our_particles_move_as_those_of_mpe2(ours, theirs):
+@pytest.mark.parametrize("continuous", [False, True])
+@pytest.mark.parametrize(("ours", "theirs"), [(Spread, spread), (SpeakerListener, speaker)])
+def test_our_particles_move_as_those_of_mpe2(ours, theirs, continuous):
+    ours, theirs = ours(continuous=continuous), theirs(continuous)
     copies, stream = 20, torch_stream(3, "chance")
     ours.reset(copies, stream)
     seen = theirs.reset(copies, stream)
