@@ -1,5 +1,7 @@
 """Public benchmark: simple_spread and simple_speaker_listener of mpe2, 25 steps.
 
+Actions are continuous, but for `a3c3`: the return is the same function of what agents do.
+
 ``make verify-mpe`` runs it alone. Learners train on `hmarl.arenas.particles`, which is compared with mpe2 step by step
 here, and are judged on mpe2 itself, 200 episodes without exploration. Spread, return summed over three agents: random
 play about -81, doing nothing -75, a script that always heads for the best assignment -27.5. Speaker and listener,
@@ -9,10 +11,13 @@ return of each: random -41.8, a script -9.5.
 import pytest
 import torch
 
-from hmarl.arena import arena_spec, mean_return
+from hmarl.arena import arena_spec, mean_return, practise
 from hmarl.arenas.particles import SpeakerListener, Spread
 from hmarl.arenas.pettingzoo import ParallelArena
+from hmarl.policies.a3c3 import A3C3
 from hmarl.policies.base import Stateless
+from hmarl.policies.maddpg import MADDPG
+from hmarl.policies.ppo import MAPPO
 from retail.streams import torch_stream
 
 simple_spread = pytest.importorskip("mpe2.simple_spread_v3", reason="mpe2 is not installed (extra mpe)")
@@ -80,3 +85,50 @@ def test_random_play_returns_what_others_measured():
     assert float(mean_return(Chance(), spread(), 60, 0).sum()) == pytest.approx(-80.9, abs=6)
     assert float(mean_return(Chance(), Spread(), 2000, 0).sum()) == pytest.approx(-80.9, abs=2)
     assert float(mean_return(Chance(), SpeakerListener(), 2000, 0).mean()) == pytest.approx(-41.75, abs=4)
+
+
+def judged(policy, ours, theirs, episodes, seed):
+    """Train on our particles, play 200 episodes of mpe2; return of each agent."""
+    learner = policy.start(arena_spec(ours, seed))
+    practise(learner, ours, episodes, copies=policy.batch_days, seed=seed)
+    returns = mean_return(learner, theirs, 200, seed)
+    each = ", ".join(f"{x:.2f}" for x in returns.tolist())
+    print(f"{type(policy).__name__}, seed {seed}: {each}; sum {float(returns.sum()):.2f}")  # noqa: T201
+    return returns
+
+
+OFF_POLICY = {
+    "batch_days": 32,
+    "memory_days": 1024,
+    "updates_per_day": 0.5,
+    "gamma": 0.95,
+    "trace": 0,
+    "n_step": 5,
+    "target_rate": 0.01,
+    "anchor": 0,
+    "noise": 0.5,
+    "final_noise": 0.2,
+    "critic_hidden": (128, 128),
+}
+ON_POLICY = MAPPO(sharing="all", noise=0.5, batch_days=80, epochs=6, hidden=(128, 128), gamma=0.95, learning_rate=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+class TestLearners:
+    """An episode has 25 steps: 40,000 are a million."""
+
+    def test_mappo_covers_landmarks(self, seed):
+        assert float(judged(ON_POLICY, Spread(continuous=True), spread(True), 80_000, seed).sum()) >= -36
+
+    def test_maddpg_covers_landmarks(self, seed):
+        policy = MADDPG(episodes=40_000, sharing="all", **OFF_POLICY)
+        assert float(judged(policy, Spread(continuous=True), spread(True), 40_000, seed).sum()) >= -40
+
+    def test_maddpg_speaks_and_listens(self, seed):
+        policy = MADDPG(episodes=40_000, sharing="agent", **OFF_POLICY)
+        assert float(judged(policy, SpeakerListener(continuous=True), speaker(True), 40_000, seed).mean()) >= -15
+
+    def test_a3c3_speaks_and_listens(self, seed):
+        policy = A3C3(sharing="agent", batch_days=64, gamma=0.95, noise=0.4)
+        assert float(judged(policy, SpeakerListener(), speaker(), 40_000, seed).mean()) >= -15
