@@ -220,7 +220,8 @@ def _value(run: dict[str, Any], measure: str) -> float:
 def _figure(estimate: Estimate | None, digits: int, *, sign: bool = False) -> str:
     if estimate is None or not math.isfinite(estimate.mean):
         return "-"
-    mark = "*" if sign and estimate.differs_from_zero else ""
+    # A difference that shows as 0 is rounding, or too small to be marked.
+    mark = "*" if sign and estimate.differs_from_zero and round(estimate.mean, digits) != 0 else ""
     return plus_minus(estimate.mean, estimate.half_width, digits, sign=sign) + mark
 
 

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from hmarl import storage
 from hmarl.run import run_study
+from hmarl.statistics import Estimate
 from hmarl.study import Study, StudyError
-from hmarl.summary import summarize
+from hmarl.summary import _figure, summarize
 
 
 @pytest.fixture
@@ -140,6 +141,11 @@ def test_summary_of_one_seed_has_no_interval(study, toy, tmp_path):
     notes = " ".join(summary.notes())
     assert "single seed" in notes
     assert "No finished run: two, three" in notes
+
+
+def test_a_difference_of_rounding_is_not_marked():
+    alike, apart = Estimate(1e-15, 1e-17, 5), Estimate(0.5, 0.1, 5)
+    assert [_figure(x, 2, sign=True)[-1] for x in (alike, apart)] == ["0", "*"]
 
 
 HOLD = """
