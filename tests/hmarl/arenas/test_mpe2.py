@@ -116,7 +116,7 @@ ON_POLICY = MAPPO(sharing="all", noise=0.5, batch_days=80, epochs=6, hidden=(128
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 class TestLearners:
-    """An episode has 25 steps: 40,000 are the million that is asked, two for MAPPO; the others need no more than this."""
+    """An episode has 25 steps: 40,000 are the million that is asked, 80,000 for MAPPO; the others need fewer."""
 
     def test_mappo_covers_landmarks(self, seed):
         assert float(judged(ON_POLICY, Spread(continuous=True), spread(True), 80_000, seed).sum()) >= -36
