@@ -5,8 +5,10 @@ observation 8, two heads, hidden layers 64 and 64, one thread. The asserted limi
 machines and their load differ, but for ratios within one run; the table says what was measured.
 """
 
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -79,6 +81,50 @@ def test_updates_per_second(name, agents, batch, asked, options):
     words = ", ".join(f"{k} {v}" for k, v in options.items())
     TABLE.append(f"| update, {name} {words}, N = {agents}, B = {batch} | {goal} | {rate:.1f} /s |")
     assert asked is None or rate >= 0.6 * asked
+
+
+def test_stacked_nets_against_one_learner_for_each_agent():
+    """Eight agents with nets and critics of their own, in one learner and in eight."""
+    options = {"batch": 256, "sharing": "agent"}
+    together, apart = filled("iddpg", 8, **options), [filled("iddpg", 1, **options) for _ in range(8)]
+
+    def loop():
+        for learner in apart:
+            learner.update()
+
+    ratio = per_second(together.update, 20) / per_second(loop, 20)
+    TABLE.append(f"| eight stacked nets against a loop, N = 8, B = 256 | >= 2.5 | {ratio:.1f} |")
+    assert ratio > 1.5
+
+
+PEAK = """
+import resource, sys, torch
+torch.set_num_threads(1)
+sys.path.insert(0, {folder!r})
+from test_learner_speed import filled
+learner = filled({name!r}, 300, batch={batch}, **{options!r})
+for _ in range(20):
+    getattr(learner, "inner", learner).update()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "options"),
+    [
+        ("da-maddpg", 64, {}),
+        ("ps-maddpg", 16, {}),
+        ("mean-field", 64, {}),
+        ("mean-field", 64, {"sharing": "agent"}),
+    ],
+)
+def test_memory_of_300_agents(name, batch, options):
+    script = PEAK.format(folder=str(Path(__file__).parent), name=name, batch=batch, options=options)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    TABLE.append(
+        f"| memory, {name} {options.get('sharing', '')}, N = 300 | < 1,024 MiB | {float(run.stdout):,.0f} MiB |"
+    )
+    assert float(run.stdout) < 1024
 
 
 @pytest.mark.parametrize("agents", [8, 32])

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from hmarl.evaluation import play
-from hmarl.policies.base import Spec, portfolio_clusters
+from hmarl.policies.base import Seen, Spec, portfolio_clusters
+from hmarl.policies.ppo import IPPO
 from hmarl.policies.rule_based import RuleBased
 from retail import Battery, Community, Game, Tariff, auction, parallel_env
 
@@ -65,6 +66,24 @@ def test_home_steps_per_second(rule, asked):
     measured = f"{with_it:.1f} M/s with 60 features, {without:.1f} without"
     TABLE.append(f"| step, {rule}, N = 300, B = 64 | >= {asked:g} M/s | {measured} |")
     assert without > with_it > 0.1 * asked
+
+
+def test_acting_loop():
+    """The game and one shared net of 64-64, as in training: look, act with exploration, step."""
+    g, batch = game(300, "da"), 64
+    learner = IPPO(sharing="all").start(Spec.of(g, portfolio_clusters(g), 0))
+
+    def once():
+        state = g.reset(torch.arange(batch) % g.community.days, TARIFF)
+        begin = time.process_time()
+        for step in range(24):
+            state, _ = g.step(state, learner.act(Seen(g.features(state), state, step), True))
+        return time.process_time() - begin
+
+    once()
+    loop = batch * 300 * 24 / min(once() for _ in range(5)) / 1e6
+    TABLE.append(f"| look, act, step, da, N = 300, B = 64, one net | >= 3 M/s | {loop:.1f} M/s |")
+    assert loop > 0.3
 
 
 def test_ten_thousand_homes():
