@@ -53,7 +53,8 @@ class DeterministicLearner:
         sizes = (*policy.hidden, len(self.heads))
         self.actor = StackedMLP(count, spec.common, spec.personal, sizes, weights, last=0.01)
         self.critics = [self._critic(count, weights) for _ in range(1 + policy.twin)]
-        self.actor_target, self.targets = deepcopy(self.actor), deepcopy(self.critics)
+        # Lambda-returns need no targets that move slowly, and those of joint critics are large.
+        self.actor_target, self.targets = deepcopy(self.actor), [] if policy.trace > 0 else deepcopy(self.critics)
         rates = ((self.actor.parameters(), policy.actor_rate), (parameters(self.critics), policy.critic_rate))
         self.actor_step, self.critic_step = (torch.optim.Adam(p, lr=lr, fused=True) for p, lr in rates)
         self.noise, self.replay = torch_stream(spec.seed, "exploration"), torch_stream(spec.seed, "replay")
@@ -259,7 +260,6 @@ class DeterministicLearner:
 
     def _nets(self) -> list[StackedMLP]:
         nets = [self.actor, *(c.net for c in self.critics)]
-        # Lambda-returns are worked out anew and need no targets that move slowly.
         return nets if self.policy.trace > 0 else [*nets, self.actor_target, *(c.net for c in self.targets)]
 
     def adopt(self, state: Mapping[str, Any], places: Tensor) -> None:
