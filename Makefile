@@ -34,9 +34,9 @@ docs: setup  ## these pages and the reference of every module as a website: docs
 verify: setup  ## long verification runs
 	$(BIN)/pytest -m slow -n 2
 
-verify-mpe: setup  ## of these the public benchmark alone (extra mpe): mappo on simple_spread, 2 million steps a seed
+verify-mpe: setup  ## of these the public benchmark alone (extra mpe): mappo, maddpg and a3c3 on two tasks of mpe2
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,mpe]'
-	$(BIN)/pytest tests/hmarl/arenas/test_mpe2.py -m slow -n 2
+	$(BIN)/pytest tests/hmarl/arenas/test_mpe2.py -m slow -n 2 -rP
 
 bench: setup  ## speed tests: ratios within one process
 	$(BIN)/pytest tests/speed -p no:randomly -m "slow or not slow" -s
