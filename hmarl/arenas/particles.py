@@ -53,6 +53,8 @@ class Spread:
     def __post_init__(self) -> None:
         # own velocity and place, landmarks, other agents and their silent messages
         self.personal = 4 + 2 * self.agents + 4 * (self.agents - 1)
+        others = [[k for k in range(self.agents) if k != n] for n in range(self.agents)]
+        self._others = torch.tensor(others, dtype=torch.int64).reshape(self.agents, -1)
 
     def reset(self, copies: int, generator: torch.Generator) -> Features:
         """Start B episodes.
@@ -91,29 +93,27 @@ class Spread:
         force = THRUST * _meant(action, self.continuous) @ DIRECTIONS + self._contacts()
         self.places, self.velocity = _moved(self.places, self.velocity, force)
         nearest = _distance(self.places.unsqueeze(2) - self.landmarks.unsqueeze(1)).amin(1).sum(1)
-        bumps = (self._gaps() < 2 * RADIUS).sum(2) - 1  # less the one with itself
+        bumps = (_distance(self._between()) < 2 * RADIUS).sum(2) - 1  # less the one with itself
         return self.look(), (-0.5 * nearest.unsqueeze(1) - 0.5 * bumps).float()
 
-    def _gaps(self) -> Tensor:
-        """Distances between centres, [B, N, N]."""
-        return _distance(self.places.unsqueeze(2) - self.places.unsqueeze(1))
+    def _between(self) -> Tensor:
+        """From every agent (third axis) to every agent (second), [B, N, N, 2]."""
+        return self.places.unsqueeze(2) - self.places.unsqueeze(1)
 
     def _contacts(self) -> Tensor:
         """Force of all others on each agent, [B, N, 2]."""
-        apart = self._gaps()
+        between = self._between()
+        apart = _distance(between)
         depth = SOFTNESS * torch.logaddexp(torch.zeros_like(apart), (2 * RADIUS - apart) / SOFTNESS)
-        between = self.places.unsqueeze(2) - self.places.unsqueeze(1)
         # An agent is at no distance from itself and pushes itself nowhere.
         return (STIFFNESS * (depth / apart.clamp(min=1e-12)).unsqueeze(-1) * between).sum(2)
 
     def look(self) -> Features:
         """What agents see now: own velocity and place, then landmarks and others from where they are."""
-        copies = len(self.places)
         marks = (self.landmarks.unsqueeze(1) - self.places.unsqueeze(2)).flatten(2)
-        others = torch.tensor([[k for k in range(self.agents) if k != n] for n in range(self.agents)])
-        seen = (self.places[:, others.reshape(self.agents, -1)] - self.places.unsqueeze(2)).flatten(2)
+        seen = (self.places[:, self._others] - self.places.unsqueeze(2)).flatten(2)
         own = torch.cat([self.velocity, self.places, marks, seen], -1)
-        return Features(torch.zeros(copies, 0), pad(own, (0, 2 * (self.agents - 1))).float())
+        return Features(torch.zeros(len(own), 0), pad(own, (0, 2 * (self.agents - 1))).float())
 
 
 @dataclass
