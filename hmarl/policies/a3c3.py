@@ -84,7 +84,7 @@ class A3C3:
     learning_rate, final_learning_rate : float
         Adam, falling linearly over ``episodes``.
     gamma, gae : float
-        Discount per step; lambda of the advantage.
+        Discount per step; lambda of the advantage, of which 0.8 learns more in long trainings (studies/real_homes).
     entropy : float
         Weight of the entropy.
     noise : float
