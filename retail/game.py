@@ -140,15 +140,11 @@ class Game:
         return ("battery", "price", *blocks, *(("curtail",) if self.curtail else ()), *self.equipment.heads)
 
     def controls(self, heads: tuple[str, ...]) -> Tensor:
-        """Who can move anything with a head, Tensor [N, A] bool for A of ``heads``.
-
-        A limit price moves something for all, unless nobody trades or the auction sets prices itself.
-        """
+        """Who can move anything with a head, Tensor [N, A] bool for A of ``heads``; prices: all, if they matter."""
         c, store = self.community, self.community.battery.has
         deaf = isinstance(self.auction, NoAuction) or getattr(self.auction, "price_taking", False)
-        priced = torch.full_like(store, not deaf)
         known = dict.fromkeys(("battery", *BLOCK_HEADS), store)
-        known |= {"price": priced, "curtail": (c.pv > 0).any(0)}
+        known |= {"price": torch.full_like(store, not deaf), "curtail": (c.pv > 0).any(0)}
         return torch.stack([known[h] if h in known else self.equipment.controls(h) for h in heads], -1)
 
     def fixed(self, state: State) -> Tensor:
