@@ -28,6 +28,8 @@ class MBA3C3(A3C3):
     ``refit_days``, since trails depend on the policy. From then on the forecast is part of the observation while
     learning and while playing.
 
+    Plays: the retail game; lookahead and dyna under reward own, with batteries as the only devices
+
     Source: Sanayha and Vateekul (2022), IEEE Access 10:127882, doi 10.1109/ACCESS.2022.3224460.
 
     Deviations (paper / ours / why):
@@ -165,9 +167,16 @@ class MBA3C3(A3C3):
         from hmarl.policies.mb_a3c3_learner import MBA3C3Learner  # noqa: PLC0415  the learner needs the recipe
 
         game = spec.retail
-        if self.use != "forecast" and (game.reward != "own" or game.dispatch != "committed"):
+        beyond = {
+            f"reward {game.reward}": game.reward != "own",
+            f"dispatch {game.dispatch}": game.dispatch != "committed",
+            "curtailment": game.curtail,
+            "devices besides batteries": game.equipment.present,
+            "a price on its peak": game.peak is not None and game.peak.rule != "report",
+        }
+        if self.use != "forecast" and any(beyond.values()):
             raise Misfit(
-                f"followers.use {self.use!r} imagines the own bill of committed moves, but the game has reward "
-                f"{game.reward}, dispatch {game.dispatch}; choose use forecast, or reward own and dispatch committed."
+                f"followers.use {self.use!r} imagines the own bill of committed moves of batteries, but the game has "
+                f"{', '.join(name for name, there in beyond.items() if there)}; choose use forecast, or drop these."
             )
         return MBA3C3Learner(self, spec)
