@@ -82,7 +82,14 @@ class Standard:
         return cls(Features(*(x.mean(0) for x in rows)), Features(*scale))
 
     def __call__(self, features: Features) -> Features:
-        """Scale features and cut them to [-5, 5]."""
+        """Scale features and cut them to [-5, 5]; other numbers of them than were measured are refused."""
+        given, known = (tuple(part.shape[-1] for part in parts) for parts in (features, self.mean))
+        if given != known:
+            # Tensors of width 1 would be broadcast without a word.
+            raise ValueError(
+                f"An observation has {given[0]} common and {given[1]} personal features; this learner was started for "
+                f"{known[0]} and {known[1]}, so start another one."
+            )
         parts = zip(features, self.mean, self.scale, strict=True)
         return Features(*(((x - mean) / scale).clamp(-LIMIT, LIMIT) for x, mean, scale in parts))
 

@@ -67,7 +67,7 @@ class MBA3C3(A3C3):
         k of ``dtw``, ``euclidean`` and ``random``; the best silhouette near the elbow if left out.
     use : str
         ``forecast``: as an input. ``lookahead``: also, without exploration, the best of several candidate actions is
-        played. ``dyna``: also, imagined steps join each update.
+        played, by the critic, which sees all homes. ``dyna``: also, imagined steps join each update.
     agents : str
         ``home``; ``per-cluster``: one agent decides for all homes of a cluster, on the mean of what they see. Its
         clusters are those of ``clusters``, by the mean day without batteries, known before anything is traded.
@@ -128,6 +128,11 @@ class MBA3C3(A3C3):
             wrong.append(f"use is {self.use!r}, which acts for single homes; choose agents home or use forecast")
         if wrong:
             raise ValueError("; ".join(wrong))
+
+    @property
+    def private(self) -> bool:
+        """Whether a home acts on its own: under ``lookahead`` it asks a critic that sees all homes."""
+        return self.use != "lookahead" and self.agents == "home"
 
     @classmethod
     def paper(cls) -> MBA3C3:
