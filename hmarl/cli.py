@@ -291,7 +291,7 @@ def _as_then(said: str, data: Path | None, settings: list[str] | None, seeds: in
     if settings or seeds:
         raise typer.BadParameter("a manifest is run as it is; --set and --seeds are for study files")
     study, held = study_of(Path(said))
-    for one in differences(held, data):
+    for one in differences(held, data, study.baseline.resolved()):
         typer.echo(f"Warning: {one}", err=True)
     return study
 

@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from itertools import takewhile
 from typing import Any
 
+from hmarl.study_file.plugin_code import digest
 from hmarl.study_file.problems import PluginError, Problem, unknown
 from hmarl.study_file.validation import adapter, validate
 
@@ -93,6 +94,23 @@ def load(kind: str, name: str) -> type:
         reason = f"leads to {table[name]}, which is no dataclass"
         raise PluginError([Problem(kind, name, "a frozen dataclass of hyper-parameters", reason=reason)])
     return found
+
+
+def code(kind: str, name: str) -> str | None:
+    """Tell the code of a plug-in of others from what it was before.
+
+    Parameters
+    ----------
+    kind, name : str
+        As for `load`.
+
+    Returns
+    -------
+    str or None
+        Hash of the module or package that is named, and of the one that the class comes from; None for ours.
+    """
+    modules = (_table(kind)[name].partition(":")[0], load(kind, name).__module__)
+    return "+".join(dict.fromkeys(found for module in modules if (found := digest(module)))) or None
 
 
 def make(kind: str, name: str, **parameters: Any) -> Any:

@@ -221,7 +221,8 @@ def _with_plugin(
     problems += [_with_keys(problem, own_keys) for problem in found]
     if problems:
         return None, problems
-    return (Plugin(kind=kind, name=name, parameters=plugins.parameters(instance)), values), []
+    found_code = plugins.code(kind, name)
+    return (Plugin(kind=kind, name=name, parameters=plugins.parameters(instance), code=found_code), values), []
 
 
 def _with_keys(problem: Problem, keys: list[str]) -> Problem:
