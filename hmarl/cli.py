@@ -213,10 +213,13 @@ def list_(kind: KindName, debug: Debug = False) -> None:
 
     headings = ["name", "what it is", "source", *(["plays"] if kind == "policies" else [])]
     table = Table(*headings, box=None, pad_edge=False)
-    for name in plugins.names(kind):
+    found, problems = plugins.usable(kind)
+    for name in found:
         row = [name, plugins.one_line(kind, name), plugins.source(kind, name)]
         table.add_row(*row, *([plugins.plays(name)] if kind == "policies" else []))
     _console().print(table)
+    for problem in problems:
+        typer.echo(f"Not usable: {problem}", err=True)
 
 
 def main() -> None:

@@ -25,7 +25,8 @@ def study_schema() -> Schema:
     -------
     dict
         JSON schema (2020-12). It knows all installed policies, auctions, markets, leaders and sources with their
-        parameters, also those of other distributions; what only holds between keys, `hmarl check` says.
+        parameters, also those of other distributions that can be imported; what only holds between keys, `hmarl check`
+        says.
     """
     header = _described(Header)["properties"]
     sections = {name: _section(name, whole=True) for name in SECTIONS}
@@ -63,7 +64,7 @@ def _section(name: str, *, whole: bool) -> Schema:
 
 def _plugins(kind: str, key: str, own: Schema | None, whole: bool) -> Schema:
     """A bare name, or a mapping with a name, its parameters and the keys of the section itself."""
-    lines = {name: plugins.one_line(kind, name) for name in plugins.names(kind)}
+    lines = {name: plugins.one_line(kind, name) for name in plugins.usable(kind)[0]}
     # where the section itself insists on keys, a bare name can only be an override
     bare = {"enum": list(lines), "description": "; ".join(f"{name}: {line}" for name, line in lines.items())}
     branches = [bare] if not (whole and own and own.get("required")) else []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
 from itertools import takewhile
@@ -17,7 +18,7 @@ from typing import Any
 
 from hmarl.study_file.plugin_code import digest
 from hmarl.study_file.problems import PluginError, Problem, unknown
-from hmarl.study_file.validation import adapter, validate
+from hmarl.study_file.validation import adapter, schema, validate
 
 KINDS: dict[str, str] = {
     "policies": "policy",
@@ -38,6 +39,10 @@ TABLES: dict[str, tuple[str, str]] = {
     "sources": ("retail", "SOURCES"),
 }
 """Kind of thing -> module and name of its table."""
+
+
+OURS = "hmarl"
+"""The distribution whose tables come first."""
 
 
 def names(kind: str) -> list[str]:
@@ -79,21 +84,57 @@ def load(kind: str, name: str) -> type:
     Raises
     ------
     PluginError
-        If the name does not exist, or does not lead to a dataclass.
+        If the name does not exist or is taken twice, cannot be imported, or does not lead to a frozen dataclass whose
+        fields a study file can hold.
     """
-    table = _table(kind)
-    if name not in table:
-        raise PluginError([unknown(kind, name, table, what=KINDS[kind], label=kind)])
-    module, _, attribute = table[name].partition(":")
+    offer = _offer(kind, name)
+    module, _, attribute = offer.target.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        reason = f"cannot be imported as {table[name]}: {error}"
-        raise PluginError([Problem(kind, name, "the form is module:Class", reason=reason)]) from error
+    except (Exception, SystemExit) as error:  # whatever the code of others does when it is imported
+        reason = f"of {offer} cannot be imported: {_cause(error)}"
+        raise PluginError(
+            [Problem(kind, name, "mend it, or remove it; the form is module:Class", reason=reason)]
+        ) from error
+    asked = "a frozen dataclass of hyper-parameters, @dataclass(frozen=True)"
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
-        reason = f"leads to {table[name]}, which is no dataclass"
-        raise PluginError([Problem(kind, name, "a frozen dataclass of hyper-parameters", reason=reason)])
+        raise PluginError([Problem(kind, name, asked, reason=f"of {offer} is no dataclass")])
+    fixed: Any = found
+    if not fixed.__dataclass_params__.frozen:
+        raise PluginError([Problem(kind, name, asked, reason=f"of {offer} is a dataclass that is not frozen")])
+    try:
+        schema(found)
+    except Exception as error:
+        allowed = "numbers, strings, booleans, and tuples, mappings and dataclasses of them"
+        reason = f"of {offer} has a field that no study file can hold: {_cause(error)}"
+        raise PluginError([Problem(kind, name, allowed, reason=reason)]) from error
     return found
+
+
+def usable(kind: str) -> tuple[list[str], list[Problem]]:
+    """Import everything of a kind.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+
+    Returns
+    -------
+    names : list of str
+        What can be used.
+    problems : list of Problem
+        Why the other names cannot.
+    """
+    found: list[str] = []
+    problems: list[Problem] = []
+    for name in names(kind):
+        try:
+            load(kind, name)
+            found.append(name)
+        except PluginError as error:
+            problems += error.problems
+    return found, problems
 
 
 def code(kind: str, name: str) -> str | None:
@@ -109,7 +150,7 @@ def code(kind: str, name: str) -> str | None:
     str or None
         Hash of the module or package that is named, and of the one that the class comes from; None for ours.
     """
-    modules = (_table(kind)[name].partition(":")[0], load(kind, name).__module__)
+    modules = (_offer(kind, name).target.partition(":")[0], load(kind, name).__module__)
     return "+".join(dict.fromkeys(found for module in modules if (found := digest(module)))) or None
 
 
@@ -162,7 +203,13 @@ def check(kind: str, name: str, parameters: dict[str, Any]) -> tuple[Any, list[P
         cls = load(kind, name)
     except PluginError as error:
         return None, [dataclasses.replace(problem, path="name") for problem in error.problems]
-    return validate(cls, parameters, what=f"{KINDS[kind]} {name}", label="parameters")
+    try:
+        return validate(cls, parameters, what=f"{KINDS[kind]} {name}", label="parameters")
+    except Exception as error:  # a check of its own may raise what no check should
+        if _offer(kind, name).owner == OURS:
+            raise
+        allowed = "a ValueError would say what is wrong with a parameter"
+        return None, [Problem("name", name, allowed, reason=f"cannot be made: {_cause(error)}")]
 
 
 def parameters(instance: Any) -> dict[str, Any]:
@@ -244,17 +291,42 @@ def _said(kind: str, name: str, word: str) -> str:
     return ""
 
 
-def _table(kind: str) -> dict[str, str]:
+@dataclass(frozen=True)
+class _Offer:
+    """What a name leads to, ``module:Class``, and the distribution that says so."""
+
+    target: str
+    owner: str
+
+    def __str__(self) -> str:
+        return f"{self.owner} ({self.target})"
+
+
+def _offer(kind: str, name: str) -> _Offer:
+    """The only thing of a name; one that is taken twice could be either."""
+    table = _table(kind)
+    if name not in table:
+        raise PluginError([unknown(kind, name, table, what=KINDS[kind], label=kind)])
+    first, *others = table[name]
+    if others:
+        reason = f"is offered by {' and by '.join(map(str, (first, *others)))}: the name is taken"
+        raise PluginError([Problem(kind, name, "rename the entry point, or remove the distribution", reason=reason)])
+    return first
+
+
+def _table(kind: str) -> dict[str, list[_Offer]]:
     if kind not in KINDS:
         raise PluginError([unknown("kind", kind, KINDS, what="kind of plug-in", label="kinds")])
     module, attribute = TABLES[kind]
-    table = dict(getattr(importlib.import_module(module), attribute))
+    ours: dict[str, str] = getattr(importlib.import_module(module), attribute)
+    table = {name: [_Offer(target, OURS)] for name, target in ours.items()}
     for name, target, owner in _foreign(kind):
-        if name in table:
-            reason = f"is offered by {owner}, but the name is taken by {table[name]}"
-            raise PluginError([Problem(f"hmarl.{kind}", name, "rename the entry point", reason=reason)])
-        table[name] = target
+        table.setdefault(name, []).append(_Offer(target, owner))
     return table
+
+
+def _cause(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0] or 'no message'}"
 
 
 @lru_cache(maxsize=16)

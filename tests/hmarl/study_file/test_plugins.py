@@ -186,3 +186,57 @@ def test_code_is_of_the_class_too_and_no_neighbour_in_a_namespace(others):
     assert {name: plugins.code("policies", name) for name in first} == first
     others.write("company/homes/__init__.py", steady(0.2))
     assert all(plugins.code("policies", name) != first[name] for name in first)
+
+
+BROKEN = {
+    "raises": (
+        "raise RuntimeError('no licence\\nfor this machine')",
+        "cannot be imported: RuntimeError: no licence (mend it",
+    ),
+    "leaves": ("raise SystemExit(3)", "cannot be imported: SystemExit: 3 (mend it"),
+    "elsewhere": ("", "has no attribute 'Steady'"),
+    "function": ("def Steady(): ...", "is no dataclass (a frozen dataclass"),
+    "unfrozen": (steady(0).replace("(frozen=True)", ""), "is a dataclass that is not frozen (a frozen dataclass"),
+    "strange": (
+        steady(0).replace("times: float = 1.0", "times: torch.Generator = None"),
+        "has a field that no study file can hold: PydanticSchemaGenerationError: ",
+    ),
+    "careless": (
+        steady(0).replace("    def start", "    def __post_init__(self):\n        None + 1\n\n    def start"),
+        "'steady' cannot be made: TypeError: unsupported operand",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_plugin_is_named_and_stands_in_nobodys_way(others, tmp_path, command, text, said):
+    others.write("steady_homes.py", text)
+    others.offer("faulty", steady="steady_homes:Steady")
+    (tmp_path / "study.yaml").write_text(STUDY)
+    code, _, heard = command("check", tmp_path / "study.yaml")
+    assert (code, said in heard) == (2, True), heard
+    assert "study.yaml has 1 mistake:\n  line 7: followers.name: 'steady' " in heard
+    assert "of faulty (steady_homes:Steady)" in heard or "cannot be made" in heard
+    assert Study.parse(STUDY.replace("followers: steady", "followers: rule-based"))
+
+
+def test_what_cannot_be_loaded_is_listed_last(others, command):
+    others.write("steady_homes.py", steady(0.1))
+    others.write("licensed.py", "raise RuntimeError('no licence')\n")
+    others.offer("mixed", steady="steady_homes:Steady", licensed="licensed:Steady", mappo="steady_homes:Steady")
+    code, table, heard = command("list", "policies")
+    assert code == 0
+    names = [line.split(" ")[0] for line in table.splitlines()]
+    assert {"steady", "ippo"} < set(names)
+    assert not {"licensed", "mappo"} & set(names)
+    assert heard.splitlines() == [
+        "Not usable: policies: 'mappo' is offered by hmarl (hmarl.policies.ppo:MAPPO) and by mixed "
+        "(steady_homes:Steady): the name is taken (rename the entry point, or remove the distribution)",
+        "Not usable: policies: 'licensed' of mixed (licensed:Steady) cannot be imported: RuntimeError: no licence "
+        "(mend it, or remove it; the form is module:Class)",
+    ]
+    code, schema, _ = command("schema")
+    assert (code, '"steady"' in schema, '"licensed"' in schema) == (0, True, False)
+    Study.parse(STUDY.replace("followers: steady", "followers: ippo"))
+    with pytest.raises(ValueError, match=r"followers\.name: 'mappo' is offered by hmarl .* the name is taken"):
+        Study.parse(STUDY.replace("followers: steady", "followers: mappo"))
