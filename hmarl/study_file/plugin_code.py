@@ -1,16 +1,165 @@
-"""The code behind a plug-in of others: hashed, so that results of other code are told apart."""
+"""The code behind a plug-in: a class of a module, or of a file that a study names; imported, and hashed if of others.
+
+``FILE.py:Class`` runs that file, as ``python FILE.py`` would: whoever runs a study of others reads such files first.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.machinery
+import importlib.util
+import os
+import re
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
 
 OURS = ("hmarl", "aggregator", "wholesale", "retail")
 """Their version and commit stand in the manifest; a change of them is no reason to refuse a run folder."""
+
+
+_PREFIX = "hmarl_file_"
+_FILE = re.compile(r"(?P<path>[^\0\n]+?\.py)(?::(?P<attribute>.*))?")
+
+
+class NotThere(ImportError):
+    """No such file or class; the message is half a sentence."""
+
+
+def file_of(target: str) -> Path | None:
+    """Find the file of a target.
+
+    Parameters
+    ----------
+    target : str
+        ``FILE.py:Class``, ``module:Class``, or the name of a plug-in.
+
+    Returns
+    -------
+    Path or None
+        As written, there or not; None if no file is named.
+    """
+    match = _FILE.fullmatch(target)
+    return Path(match["path"]) if match else None
+
+
+def anchored(target: str, folder: Path) -> str:
+    """Make a target independent of where it is read.
+
+    Parameters
+    ----------
+    target : str
+        As for `file_of`.
+    folder : Path
+        What the path of a file starts from.
+
+    Returns
+    -------
+    str
+        With the absolute path of a file; else as it was.
+    """
+    path, said = file_of(target), _FILE.fullmatch(target)
+    if path is None or said is None:
+        return target
+    whole = os.path.normpath(folder.absolute() / path)
+    return whole if said["attribute"] is None else f"{whole}:{said['attribute']}"
+
+
+def imported(target: str) -> Any:
+    """Import what a target leads to, and run its code the first time.
+
+    Parameters
+    ----------
+    target : str
+        ``module:Class``, or ``FILE.py:Class``; an edited file is run anew.
+
+    Returns
+    -------
+    object
+        The class, if it is one.
+
+    Raises
+    ------
+    NotThere
+        If there is no such file or class.
+    Exception
+        Whatever the code raises.
+    """
+    path, said = file_of(target), _FILE.fullmatch(target)
+    name, attribute = ("", said["attribute"] or "") if said else (target.partition(":")[0], target.partition(":")[2])
+    module = importlib.import_module(name) if path is None else _of_file(path)
+    if not attribute or not hasattr(module, attribute):
+        raise NotThere(f"it has no class {attribute}" if attribute else "no class is named")
+    return getattr(module, attribute)
+
+
+def code_of(target: str, found: type) -> str | None:
+    """Tell the code of others from what it was before.
+
+    Parameters
+    ----------
+    target : str
+        As for `imported`.
+    found : type
+        What it leads to.
+
+    Returns
+    -------
+    str or None
+        Hash of the file; or of the module or package that is named and of the one that the class comes from. None for
+        ours.
+    """
+    path = file_of(target)
+    if path is not None:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    modules = (target.partition(":")[0], found.__module__)
+    return "+".join(dict.fromkeys(known for module in modules if (known := digest(module)))) or None
+
+
+class LoadedFiles:
+    """Goes to another process ahead of things of files: it is unpickled first, and imports those files there."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        loaded = {str(module.__file__) for name, module in sys.modules.items() if name.startswith(_PREFIX)}
+        return _with_files, (sorted(loaded),)
+
+
+def _with_files(paths: list[str]) -> LoadedFiles:
+    for path in map(Path, paths):
+        if path.is_file():  # what is gone may not be needed; if it is, unpickling names it
+            _of_file(path)
+    return LoadedFiles()
+
+
+class _Exactly(SourceFileLoader):
+    """Runs the source as it is: bytecode of Python's cache may be of an edit in the same second."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+def _of_file(path: Path) -> ModuleType:
+    """The module of a file as it is now; its name says which, so that files of one name do not meet."""
+    if not path.is_file():
+        raise NotThere("there is no such file")
+    name = f"{_PREFIX}{hashlib.sha256(bytes(path) + path.read_bytes()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Exactly(name, str(path)))
+    if spec is None or spec.loader is None:
+        raise NotThere("it is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look for their module there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
 
 
 @lru_cache(maxsize=64)

@@ -1,8 +1,8 @@
 """Swappable things by name: policies, auctions, markets, leaders, forecasts and data sources.
 
 Each kind has one table of strings, ``{"mark-up": "aggregator.leaders.mark_up:MarkUp"}``, in the package where the
-things live, and an entry-point group ``hmarl.<kind>`` of the same form for other distributions. A class is imported
-when named.
+things live, and an entry-point group ``hmarl.<kind>`` of the same form for other distributions; ``FILE.py:Class`` names
+itself. A class is imported when named.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
-from hmarl.study_file.plugin_code import digest
+from hmarl.study_file.plugin_code import NotThere, anchored, code_of, file_of, imported
 from hmarl.study_file.problems import PluginError, Problem, unknown
 from hmarl.study_file.validation import adapter, schema, validate
 
@@ -66,6 +67,24 @@ def names(kind: str) -> list[str]:
     return list(_table(kind))
 
 
+def known(kind: str, name: str) -> bool:
+    """Say whether something is a name, be it usable or not.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    name : str
+        Perhaps one of `names(kind)`, or ``FILE.py:Class``.
+
+    Returns
+    -------
+    bool
+        Whether `load` would look for it.
+    """
+    return file_of(name) is not None or name in _table(kind)
+
+
 def load(kind: str, name: str) -> type:
     """Import the class of a name.
 
@@ -74,7 +93,7 @@ def load(kind: str, name: str) -> type:
     kind : str
         One of `KINDS`.
     name : str
-        One of `names(kind)`.
+        One of `names(kind)`, or ``FILE.py:Class``.
 
     Returns
     -------
@@ -88,26 +107,27 @@ def load(kind: str, name: str) -> type:
         fields a study file can hold.
     """
     offer = _offer(kind, name)
-    module, _, attribute = offer.target.partition(":")
+
+    def refused(reason: str, allowed: str) -> PluginError:
+        return PluginError([Problem(kind, _short(name), allowed, reason=f"of {offer} {reason}")])
+
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        found = imported(offer.target)
     except (Exception, SystemExit) as error:  # whatever the code of others does when it is imported
-        reason = f"of {offer} cannot be imported: {_cause(error)}"
-        raise PluginError(
-            [Problem(kind, name, "mend it, or remove it; the form is module:Class", reason=reason)]
+        raise refused(
+            f"cannot be imported: {_cause(error)}", f"mend it, or remove it; the form is {_form(name)}"
         ) from error
     asked = "a frozen dataclass of hyper-parameters, @dataclass(frozen=True)"
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
-        raise PluginError([Problem(kind, name, asked, reason=f"of {offer} is no dataclass")])
+        raise refused("is no dataclass", asked)
     fixed: Any = found
     if not fixed.__dataclass_params__.frozen:
-        raise PluginError([Problem(kind, name, asked, reason=f"of {offer} is a dataclass that is not frozen")])
+        raise refused("is a dataclass that is not frozen", asked)
     try:
         schema(found)
     except Exception as error:
         allowed = "numbers, strings, booleans, and tuples, mappings and dataclasses of them"
-        reason = f"of {offer} has a field that no study file can hold: {_cause(error)}"
-        raise PluginError([Problem(kind, name, allowed, reason=reason)]) from error
+        raise refused(f"has a field that no study file can hold: {_cause(error)}", allowed) from error
     return found
 
 
@@ -148,10 +168,9 @@ def code(kind: str, name: str) -> str | None:
     Returns
     -------
     str or None
-        Hash of the module or package that is named, and of the one that the class comes from; None for ours.
+        From `hmarl.study_file.plugin_code.code_of`; None for ours.
     """
-    modules = (_offer(kind, name).target.partition(":")[0], load(kind, name).__module__)
-    return "+".join(dict.fromkeys(found for module in modules if (found := digest(module)))) or None
+    return code_of(_offer(kind, name).target, load(kind, name))
 
 
 def make(kind: str, name: str, **parameters: Any) -> Any:
@@ -182,7 +201,7 @@ def make(kind: str, name: str, **parameters: Any) -> Any:
     return instance
 
 
-def check(kind: str, name: str, parameters: dict[str, Any]) -> tuple[Any, list[Problem]]:
+def check(kind: str, name: str, parameters: dict[str, Any], key: str = "name") -> tuple[Any, list[Problem]]:
     """Like `make`, but mistakes are returned.
 
     Parameters
@@ -191,25 +210,27 @@ def check(kind: str, name: str, parameters: dict[str, Any]) -> tuple[Any, list[P
         As for `make`.
     parameters : dict
         Fields of its dataclass; may be wrong.
+    key : str
+        Where the name stands.
 
     Returns
     -------
     instance : object or None
         None if there are problems.
     problems : list of Problem
-        Paths are names of parameters; an unknown ``name`` has the path ``name``.
+        Paths are names of parameters; of what is wrong with the thing itself it is ``key``.
     """
     try:
         cls = load(kind, name)
     except PluginError as error:
-        return None, [dataclasses.replace(problem, path="name") for problem in error.problems]
+        return None, [dataclasses.replace(problem, path=key) for problem in error.problems]
     try:
-        return validate(cls, parameters, what=f"{KINDS[kind]} {name}", label="parameters")
+        return validate(cls, parameters, what=f"{KINDS[kind]} {_short(name)}", label="parameters")
     except Exception as error:  # a check of its own may raise what no check should
         if _offer(kind, name).owner == OURS:
             raise
         allowed = "a ValueError would say what is wrong with a parameter"
-        return None, [Problem("name", name, allowed, reason=f"cannot be made: {_cause(error)}")]
+        return None, [Problem(key, _short(name), allowed, reason=f"cannot be made: {_cause(error)}")]
 
 
 def parameters(instance: Any) -> dict[str, Any]:
@@ -293,18 +314,20 @@ def _said(kind: str, name: str, word: str) -> str:
 
 @dataclass(frozen=True)
 class _Offer:
-    """What a name leads to, ``module:Class``, and the distribution that says so."""
+    """What a name leads to, ``module:Class``, and the distribution that says so; ``FILE.py:Class`` has none."""
 
     target: str
     owner: str
 
     def __str__(self) -> str:
-        return f"{self.owner} ({self.target})"
+        return f"{self.owner} ({self.target})" if self.owner else f"file {file_of(self.target)}"
 
 
 def _offer(kind: str, name: str) -> _Offer:
     """The only thing of a name; one that is taken twice could be either."""
     table = _table(kind)
+    if file_of(name) is not None:
+        return _Offer(anchored(name, Path()), "")
     if name not in table:
         raise PluginError([unknown(kind, name, table, what=KINDS[kind], label=kind)])
     first, *others = table[name]
@@ -325,7 +348,18 @@ def _table(kind: str) -> dict[str, list[_Offer]]:
     return table
 
 
+def _form(name: str) -> str:
+    return "module:Class" if file_of(name) is None else "FILE.py:Class"
+
+
+def _short(name: str) -> str:
+    """A file without its folders, which would fill the line."""
+    return name if file_of(name) is None else Path(name).name
+
+
 def _cause(error: BaseException) -> str:
+    if isinstance(error, NotThere):
+        return str(error)
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0] or 'no message'}"
 
 

@@ -213,11 +213,11 @@ def _with_plugin(
         reason = "is no name" if not isinstance(name, Mapping) else f"is no name; its parameters stand beside {key}"
         problems.insert(0, Problem(key, name, allowed, reason=MISSING if name is None else reason))
         return None, problems
-    if name not in plugins.names(kind):
+    if not plugins.known(kind, name):
         names = [*plugins.names(kind), *extra]
         return None, [unknown(key, name, names, what=what, label=kind), *problems]
     parameters = {k: v for k, v in raw.items() if k != key and k not in own_keys}
-    instance, found = plugins.check(kind, name, parameters)
+    instance, found = plugins.check(kind, name, parameters, key)
     problems += [_with_keys(problem, own_keys) for problem in found]
     if problems:
         return None, problems
