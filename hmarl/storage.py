@@ -248,8 +248,9 @@ def changed_code(held: Mapping[str, Any], resolved: Mapping[str, Any]) -> list[s
     list of str
         As named there, e.g. ``policy patient``.
     """
-    then, now = held.get("plugins") or {}, resolved.get("plugins") or {}
-    return [name for name in sorted(now) if then.get(name, now[name]) != now[name]]
+    then, now = held.get("plugins"), resolved.get("plugins") or {}
+    said = then if isinstance(then, Mapping) else {}
+    return [name for name in sorted(now) if said.get(name, now[name]) != now[name]]
 
 
 def _settings(held: Mapping[str, Any]) -> dict[str, Any]:
