@@ -113,7 +113,10 @@ def run(
 @app.command()
 def check(study: StudyName, settings: Settings = None, seeds: Seeds = None, debug: Debug = False) -> None:
     """Check a study without running it: list every mistake, or what each arm will do."""
+    from hmarl.fitting import check_followers  # noqa: PLC0415
+
     checked = _read(study, settings, seeds)
+    check_followers(checked, checked.arms)
     days = checked.baseline.calendar
     echo = typer.echo
     echo(f"{checked.name}: {len(checked.arms)} arms x {len(checked.seeds)} seeds, no mistakes found")

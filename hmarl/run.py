@@ -21,6 +21,7 @@ from typing import Any
 from rich.console import Console
 
 from hmarl import manifest, storage
+from hmarl.fitting import check_followers
 from hmarl.job import Computed, Failure, Job, Simulate, compute, keep, prepare_process, work
 from hmarl.lock import clear_dead, locked
 from hmarl.progress import Board
@@ -95,7 +96,7 @@ def run_study(
     Raises
     ------
     StudyError
-        If there is no such arm.
+        If there is no such arm, or followers refuse to play in one; nothing has been run then.
     RunFolderError
         If a folder holds a different study, or another process is at work there; nothing has been run then.
     TensorBoardMissing
@@ -104,6 +105,8 @@ def run_study(
     if tensorboard:
         check_installed()
     chosen = [study.arm(name) for name in arms] if arms else list(study.arms)
+    if simulate is None:
+        check_followers(study, chosen)
     wanted = [
         Job(arm, seed, storage.job_folder(out, study.name, arm.name, seed), data, tensorboard=tensorboard)
         for seed in (study.seeds if seeds is None else seeds)

@@ -14,6 +14,22 @@ LIMIT = 5.0
 """Scaled features are cut to [-5, 5]."""
 
 
+def spread(values: Tensor) -> Tensor:
+    """Scale of what a learner predicts: the standard deviation, or the size where there is a single number.
+
+    Parameters
+    ----------
+    values : Tensor
+        Rewards or returns of the first training batch, in the unit of the reward.
+
+    Returns
+    -------
+    Tensor float32
+        Above 0.
+    """
+    return (values.std() if values.numel() > 1 else values.abs().sum()).clamp(min=1e-6)
+
+
 @dataclass(frozen=True)
 class Standard:
     """Constants of a learner's observation.
@@ -61,12 +77,19 @@ class Standard:
             Spreads are at least 1e-3.
         """
         rows = (common, personal)
-        # An arena may have no personal features at all; of nothing there is no spread.
-        spread = (x.std(0).clamp(min=1e-3) if x.numel() else torch.ones(x.shape[1]) for x in rows)
-        return cls(Features(*(x.mean(0) for x in rows)), Features(*spread))
+        # An arena may have no personal features at all, and only one row of common ones: then there is no spread.
+        scale = (x.std(0).clamp(min=1e-3) if x.numel() and len(x) > 1 else torch.ones(x.shape[1]) for x in rows)
+        return cls(Features(*(x.mean(0) for x in rows)), Features(*scale))
 
     def __call__(self, features: Features) -> Features:
-        """Scale features and cut them to [-5, 5]."""
+        """Scale features and cut them to [-5, 5]; other numbers of them than were measured are refused."""
+        given, known = (tuple(part.shape[-1] for part in parts) for parts in (features, self.mean))
+        if given != known:
+            # Tensors of width 1 would be broadcast without a word.
+            raise ValueError(
+                f"An observation has {given[0]} common and {given[1]} personal features; this learner was started for "
+                f"{known[0]} and {known[1]}, so start another one."
+            )
         parts = zip(features, self.mean, self.scale, strict=True)
         return Features(*(((x - mean) / scale).clamp(-LIMIT, LIMIT) for x, mean, scale in parts))
 

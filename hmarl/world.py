@@ -13,21 +13,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmarl.clustering import group
-from hmarl.devices import thermal_carriers, timed_stores
 from hmarl.evaluation import arrivals
 from hmarl.halfway import Keeper
 from hmarl.policies.base import Policy, Spec
+from hmarl.stage import community_of, game_of, profiles_of
 from hmarl.study_file.arm import Arm
 from hmarl.study_file.sections import TariffRecipe
 from hmarl.study_file.sections import Wholesale as WholesaleSection
 from hmarl.study_file.tariff_choice import HOURS, block_of_hour, menu_by_hour
 from hmarl.training import Ground, Row
-from retail.community import Battery, Community
-from retail.data import Profiles, Window
+from retail.community import Community
 from retail.data.synthetic import evenly
 from retail.data.tables import locate
 from retail.game import Game
-from retail.peak import Peak
 from retail.tariff import Tariff
 from retail.time_of_use import read_tariff, time_of_use
 
@@ -173,17 +171,17 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
     """
     from aggregator.meter import Meter  # noqa: PLC0415
 
-    every = _profiles(arm, seed, data)
+    every = profiles_of(arm, seed, data)
     apart = evenly(len(every.names), arm.community.hold_out)
     profiles = every.only(~apart)
-    community = _community(arm, profiles)
+    community = community_of(arm, profiles)
     days = torch.arange(community.days)
     shift = arm.calendar.warm_up
     training = days[[d + shift for d in arm.calendar.training_days]]
     judged = days[[d + shift for d in arm.calendar.judged_days]]
-    game = _game(arm, community, training)
+    game = game_of(arm, community, training)
     others = (
-        _game(arm, _community(arm, every.only(apart)), training, float(apart.sum() / (~apart).sum()))
+        game_of(arm, community_of(arm, every.only(apart)), training, float(apart.sum() / (~apart).sum()))
         if apart.any()
         else None
     )
@@ -209,68 +207,6 @@ def build(arm: Arm, seed: int, data: Path | None) -> World:
         files=(*profiles.files, *table, *priced),
         notes=profiles.notes if wanted.name == "portfolio" else (*profiles.notes, groups.note),
         unseen=None if others is None else Ground(others, training, arrivals(others, seed)),
-    )
-
-
-def _game(arm: Arm, community: Community, training: Tensor, size: float = 1.0) -> Game:
-    """The rules of a study for a community; a cap on its import is that of the study times ``size``."""
-    rules = arm.game
-    peak = None if rules.peak is None else Peak(**rules.peak.model_dump())
-    return Game(
-        community,
-        arm.auction.make(),
-        public=rules.public,
-        reward=rules.reward,
-        storage_end=rules.storage_end,
-        dispatch=rules.dispatch,
-        keep=rules.keep,
-        end_value=rules.end_value,
-        action=rules.action,
-        peak=None if peak is None else replace(peak, cap_kw=peak.cap_kw * size),
-        curtail=rules.curtail,
-        scale_days=training,
-    )
-
-
-def _window(arm: Arm) -> Window:
-    calendar = arm.calendar
-    return Window(calendar.first, calendar.warm_up + calendar.days, 24 * 60 // calendar.steps, calendar.zone)
-
-
-def _profiles(arm: Arm, seed: int, data: Path | None) -> Profiles:
-    found: Profiles = arm.community.source.make().read(_window(arm), data, seed)
-    return found
-
-
-def _community(arm: Arm, profiles: Profiles) -> Community:
-    calendar, homes, window = arm.calendar, arm.community, _window(arm)
-    count, store = len(profiles.names), homes.store
-    battery = Battery.make(
-        count,
-        has=evenly(count, homes.battery),
-        min_kwh=store.min_kwh,
-        max_kwh=store.max_kwh,
-        power_kw=store.power_kw,
-        efficiency=store.efficiency,
-        start_kwh=store.start,
-        wear_linear=store.wear_linear,
-        wear_quadratic=store.wear_quadratic,
-        wear_blocks=store.wear_blocks,
-    )
-    # Wind feeds in behind the same meter as PV.
-    load, pv, kwp = (torch.from_numpy(x) for x in (profiles.load, profiles.generation, profiles.pv_kwp))
-    return Community(
-        profiles.names,
-        window.clock,
-        calendar.zone,
-        window.step_minutes,
-        load,
-        pv,
-        battery,
-        kwp,
-        warm_up=calendar.warm_up,
-        timed=timed_stores(homes.vehicle, homes.deferrable, count, calendar.steps),
-        thermal=thermal_carriers(homes.heat, homes.cold, profiles, calendar.steps, arm.tariff.gas),
     )
 
 

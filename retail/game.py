@@ -140,10 +140,11 @@ class Game:
         return ("battery", "price", *blocks, *(("curtail",) if self.curtail else ()), *self.equipment.heads)
 
     def controls(self, heads: tuple[str, ...]) -> Tensor:
-        """Who can move anything with a head, Tensor [N, A] bool for A of ``heads``; a price moves something for all."""
+        """Who can move anything with a head, Tensor [N, A] bool for A of ``heads``; prices: all, if they matter."""
         c, store = self.community, self.community.battery.has
+        deaf = isinstance(self.auction, NoAuction) or getattr(self.auction, "price_taking", False)
         known = dict.fromkeys(("battery", *BLOCK_HEADS), store)
-        known |= {"price": torch.ones_like(store), "curtail": (c.pv > 0).any(0)}
+        known |= {"price": torch.full_like(store, not deaf), "curtail": (c.pv > 0).any(0)}
         return torch.stack([known[h] if h in known else self.equipment.controls(h) for h in heads], -1)
 
     def fixed(self, state: State) -> Tensor:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmarl.contracts.error import ContractError
+from hmarl.contracts.error import ContractError, trial
+from hmarl.contracts.knowledge import check_knowledge
 from hmarl.contracts.trials import DAYS, Scene, scenes
 from hmarl.halfway import fingerprint
 from hmarl.policies.base import Learner, Misfit, Policy, Seen
@@ -39,10 +40,11 @@ def check_policy(policy: Policy, *, seconds: float = 20.0) -> None:
     must fit): it is a frozen dataclass whose hyper-parameters survive a study file; actions have one column for each
     of its heads and are numbers; the same seed gives the same bytes and no global random generator is touched; a
     learner that is saved (tensors and numbers only) and loaded goes on bit for bit; without exploration a batch of
-    days plays like a loop over days, and an agent's action does not change when what is private to others does, unless
-    the class says ``private = False``; what it sees stays untouched; and what learns at all finds the answer of a
-    small game that has one, within some seconds: an arena, or for policies that play the retail game only, four homes
-    whose batteries pay in dear evenings.
+    days plays like a loop over days, and an agent's action does not change when what is private to others does, their
+    features, stores, load and PV, unless the policy says ``private = False``; nor does it change with load and PV of
+    later steps and days, unless the policy says ``foresight = True``; what it sees stays untouched; and what learns at
+    all finds the answer of a small game that has one, within some seconds: an arena, or for policies that play the
+    retail game only, four homes whose batteries pay in dear evenings.
 
     Parameters
     ----------
@@ -54,24 +56,27 @@ def check_policy(policy: Policy, *, seconds: float = 20.0) -> None:
     Raises
     ------
     ContractError
-        At the first breach, with a sentence.
+        At the first breach, with a sentence; also from any other exception of the policy, with the trial in which it
+        came: ``study file``, ``start``, ``actions``, ``same seed``, ``save and load``, ``batch``, ``private``,
+        ``knowledge`` or ``learning``.
     """
     name = type(policy).__name__
-    _check_recipe(policy, name)
-    fitting = [scene for scene in scenes() if _fits(policy, scene)]
+    with trial(name, "study file"):
+        _check_recipe(policy, name)
+    fitting = [scene for scene in scenes() if _fits(policy, scene, name)]
     if not fitting:
         raise ContractError(f"{name} fits neither an arena nor a retail game: its start always raises Misfit.")
     for scene in fitting:
         where = f"{name} in scene '{scene.name}'"
-        _check_actions(policy, scene, where)
-        if scene.brief:
-            continue
-        _check_seed(policy, scene, where)
-        _check_resume(policy, scene, where)
-        _check_batch(policy, scene, where)
-        if getattr(policy, "private", True):
-            _check_privacy(policy, scene, where)
-    _check_learning(policy, fitting[0], name, seconds)
+        for what, check in TRIALS.items():
+            if (scene.brief and what != "actions") or (what == "private" and not getattr(policy, "private", True)):
+                continue
+            with trial(where, what):
+                check(policy, scene, where)
+    with trial(f"{name} in a retail game", "knowledge"):
+        check_knowledge(policy, name)
+    with trial(f"{name} in scene '{fitting[0].name}'", "learning"):
+        _check_learning(policy, fitting[0], name, seconds)
 
 
 def _check_recipe(policy: Any, name: str) -> None:
@@ -86,11 +91,12 @@ def _check_recipe(policy: Any, name: str) -> None:
         raise ContractError(f"{name} does not survive a study file: written as {written!r}, read as {again}.")
 
 
-def _fits(policy: Policy, scene: Scene) -> bool:
-    try:
-        policy.start(scene.spec(0))
-    except Misfit:
-        return False
+def _fits(policy: Policy, scene: Scene, name: str) -> bool:
+    with trial(f"{name} in scene '{scene.name}'", "start"):
+        try:
+            policy.start(scene.spec(0))
+        except Misfit:
+            return False
     return True
 
 
@@ -231,6 +237,16 @@ def _disturbed(seen: Seen) -> Seen:
     return dataclasses.replace(seen, features=features, whole=whole)
 
 
+TRIALS: dict[str, Callable[[Policy, Scene, str], None]] = {
+    "actions": _check_actions,
+    "same seed": _check_seed,
+    "save and load": _check_resume,
+    "batch": _check_batch,
+    "private": _check_privacy,
+}
+"""Name -> what is checked in every scene; only actions in brief ones."""
+
+
 def _check_learning(policy: Policy, scene: Scene, name: str, seconds: float) -> None:
     """What learns finds the known answer."""
     learner = policy.start(scene.spec(0))
@@ -255,7 +271,7 @@ def _check_learning(policy: Policy, scene: Scene, name: str, seconds: float) -> 
 
 def _copied(seen: Seen) -> list[Tensor]:
     stored = [] if seen.whole is None else [seen.whole.stored, seen.whole.last_wh, seen.whole.last_cash]
-    return [x.clone() for x in (*seen.features, *stored)]
+    return [x.clone() for x in (*seen.features, seen.public, *stored)]
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -13,6 +13,7 @@ from hmarl.arena import Arena, arena_spec, episode, mean_return
 from hmarl.arenas.aim import Aim
 from hmarl.evaluation import arrivals, look, play
 from hmarl.policies.base import Learner, Seen, Spec, portfolio_clusters
+from hmarl.public import publish, publish_actions, reads_public, unpublished
 from hmarl.training import Ground, train
 from retail.auctions.double_auction import DoubleAuction
 from retail.community import Battery, Community
@@ -86,9 +87,13 @@ def retail_scene(game: Game, tariff: Tariff, answer: float, idle: float, name: s
     def walk(learner: Learner, rows: Tensor) -> Walk:
         chosen = days[rows]
         state = game.reset(chosen, tariff.on(chosen), arrival[chosen], features=learner.reads_features)
+        public = unpublished(learner, len(rows), game.community.prosumers).vector
         while state.step < game.community.steps:
-            action = yield look(game, learner, state)
-            state, _ = game.step(state, action, learner.heads)
+            action = yield look(game, learner, state, public)
+            before = state
+            state, outcome = game.step(state, action, learner.heads)
+            if reads_public(learner):
+                public = publish(game, before, outcome, action).vector
 
     def learn(learner: Learner, seed: int, progress: float) -> None:
         budget = 1000
@@ -125,8 +130,11 @@ def arena_scene(arena: Arena, idle: float, name: str, copies: int = 64) -> Scene
     def walk(learner: Learner, rows: Tensor) -> Walk:
         # All rows are drawn in the same order whatever is asked for, so row 3 alone sees what row 3 of many sees.
         seen = arena.reset(int(DAYS), torch_stream(7, "walk"))
+        public = unpublished(learner, len(rows), arena.agents, retail=False).vector
         for step in range(arena.steps):
-            action = yield Seen(type(seen)(*(part[rows] for part in seen)), None, step)
+            action = yield Seen(type(seen)(*(part[rows] for part in seen)), None, step, public)
+            if reads_public(learner):
+                public = publish_actions(action).vector
             everyone = torch.zeros(int(DAYS), *action.shape[1:], dtype=action.dtype)
             everyone[rows] = action
             seen, _ = arena.step(everyone)

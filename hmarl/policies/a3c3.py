@@ -143,6 +143,9 @@ class A3C3:
             shares=("gamma", "gae"),
             widths=("hidden", "encoder"),
         )
+        for name in ("hidden", "encoder"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty; it must have at least one width, as (64, 64)")
         if self.noise >= WIDEST:
             raise ValueError(f"noise is {self.noise}; it must be below {WIDEST:.3f}, the spread of uniform actions")
 

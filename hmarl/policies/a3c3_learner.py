@@ -14,7 +14,7 @@ from hmarl.nets.distributions import DISTRIBUTIONS
 from hmarl.nets.networks import Groups, StackedMLP, clip_per_group, set_rate
 from hmarl.policies.a3c3 import A3C3, JOINT_LIMIT
 from hmarl.policies.base import Rollout, Seen, Spec, Training, learned_heads
-from hmarl.scaling import Standard
+from hmarl.scaling import Standard, spread
 from retail.streams import torch_stream
 
 Whole = tuple[Tensor, Tensor]
@@ -219,7 +219,7 @@ class A3C3Learner:
         common, personal = (part[:-1] for part in rollout.features)
         self.standard = Standard.of(common.flatten(0, 1), personal[..., self.groups.agents, :].flatten(0, 2))
         day = rollout.reward[..., self.groups.agents].flip(0).cumsum(0)
-        self.reward_scale = day.std().clamp(min=1e-6)
+        self.reward_scale = spread(day)
 
     def grouped(self, x: Tensor) -> Tensor:
         """Bring something of all agents [T, B, N, P] into groups [G, T, B, K, P]."""

@@ -309,8 +309,9 @@ class Policy(Protocol):
     """A frozen dataclass of hyper-parameters.
 
     A policy whose agents read what is private to others when they act (pooled planners, messages within a step) says so
-    by a class attribute ``private: ClassVar[bool] = False``; for all others ``hmarl.contracts.check_policy`` holds them
-    to acting on their own and on public information.
+    by a class attribute ``private: ClassVar[bool] = False`` (or a property, where a parameter decides), and one that
+    knows load and PV of steps to come by ``foresight: ClassVar[bool] = True``: both are yardsticks and no strategies.
+    ``hmarl.contracts.check_policy`` holds all others to their own and to public information, of now and of before.
     """
 
     def start(self, spec: Spec) -> Learner:

@@ -15,7 +15,7 @@ from hmarl.nets.networks import Groups, StackedMLP, clip_per_group, set_rate
 from hmarl.policies.base import Rollout, Seen, Spec, Training, learned_heads
 from hmarl.policies.deterministic import Deterministic
 from hmarl.public import MARKET, OwnEffect, public_width
-from hmarl.scaling import Standard
+from hmarl.scaling import Standard, spread
 from retail.observation import Features
 from retail.streams import torch_stream
 
@@ -149,7 +149,7 @@ class DeterministicLearner:
         common, personal = (part[:-1] for part in rollout.features)
         self.standard = Standard.of(common.flatten(0, 1), personal[..., self.agents, :].flatten(0, 2))
         rest = rollout.reward[..., self.agents].flip(0).cumsum(0)
-        self.reward_scale = rest.std().clamp(min=1e-6)
+        self.reward_scale = spread(rest)
 
     def _keep(self, rollout: Rollout) -> None:
         common, personal = rollout.features

@@ -28,6 +28,8 @@ class MBA3C3(A3C3):
     ``refit_days``, since trails depend on the policy. From then on the forecast is part of the observation while
     learning and while playing.
 
+    Plays: the retail game; lookahead and dyna under reward own, with batteries as the only devices
+
     Source: Sanayha and Vateekul (2022), IEEE Access 10:127882, doi 10.1109/ACCESS.2022.3224460.
 
     Deviations (paper / ours / why):
@@ -65,7 +67,7 @@ class MBA3C3(A3C3):
         k of ``dtw``, ``euclidean`` and ``random``; the best silhouette near the elbow if left out.
     use : str
         ``forecast``: as an input. ``lookahead``: also, without exploration, the best of several candidate actions is
-        played. ``dyna``: also, imagined steps join each update.
+        played, by the critic, which sees all homes. ``dyna``: also, imagined steps join each update.
     agents : str
         ``home``; ``per-cluster``: one agent decides for all homes of a cluster, on the mean of what they see. Its
         clusters are those of ``clusters``, by the mean day without batteries, known before anything is traded.
@@ -127,6 +129,11 @@ class MBA3C3(A3C3):
         if wrong:
             raise ValueError("; ".join(wrong))
 
+    @property
+    def private(self) -> bool:
+        """Whether a home acts on its own: under ``lookahead`` it asks a critic that sees all homes."""
+        return self.use != "lookahead" and self.agents == "home"
+
     @classmethod
     def paper(cls) -> MBA3C3:
         """The published values where they are known: Conv1d, LSTM, four DTW clusters, 4,000 episodes.
@@ -160,9 +167,16 @@ class MBA3C3(A3C3):
         from hmarl.policies.mb_a3c3_learner import MBA3C3Learner  # noqa: PLC0415  the learner needs the recipe
 
         game = spec.retail
-        if self.use != "forecast" and (game.reward != "own" or game.dispatch != "committed"):
+        beyond = {
+            f"reward {game.reward}": game.reward != "own",
+            f"dispatch {game.dispatch}": game.dispatch != "committed",
+            "curtailment": game.curtail,
+            "devices besides batteries": game.equipment.present,
+            "a price on its peak": game.peak is not None and game.peak.rule != "report",
+        }
+        if self.use != "forecast" and any(beyond.values()):
             raise Misfit(
-                f"followers.use {self.use!r} imagines the own bill of committed moves, but the game has reward "
-                f"{game.reward}, dispatch {game.dispatch}; choose use forecast, or reward own and dispatch committed."
+                f"followers.use {self.use!r} imagines the own bill of committed moves of batteries, but the game has "
+                f"{', '.join(name for name, there in beyond.items() if there)}; choose use forecast, or drop these."
             )
         return MBA3C3Learner(self, spec)

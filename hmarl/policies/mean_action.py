@@ -22,9 +22,9 @@ class MeanAction:
     choices : int
         A.
     counted : Tensor [N] float32
-        1 for agents that decide anything, else 0; used without neighbours.
+        1 for agents that decide anything, else 0; only their choices count.
     neighbours : Tensor [N, K] int64 or None
-        Whose choices count; all others that decide when None.
+        Whose choices count; all others when None.
     """
 
     choices: int
@@ -65,9 +65,10 @@ class MeanAction:
             Shares; they sum to 1 where anybody chose.
         """
         hot = torch.nn.functional.one_hot(chosen + 1, self.choices + 1)[..., 1:].float()
-        if self.neighbours is not None:
-            return hot[..., self.neighbours, :].mean(-2)
         hot = hot * self.counted[:, None]
+        if self.neighbours is not None:
+            near = self.counted[self.neighbours].sum(-1).clamp(min=1)[:, None]
+            return hot[..., self.neighbours, :].sum(-2) / near
         others = (self.counted.sum() - self.counted).clamp(min=1)[:, None]
         return (hot.sum(-2, keepdim=True) - hot) / others
 

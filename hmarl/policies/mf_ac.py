@@ -15,7 +15,7 @@ from hmarl.policies.levels import Choices, check_levels
 from hmarl.policies.mean_action import MeanAction
 from hmarl.policies.ranges import check_ranges
 from hmarl.policies.value_learning import LEVELS
-from hmarl.scaling import Standard
+from hmarl.scaling import Standard, spread
 from retail.observation import Features
 from retail.streams import torch_stream
 
@@ -215,7 +215,7 @@ class MFACLearner:
         common, personal = (part[:-1] for part in rollout.features)
         self.standard = Standard.of(common.flatten(0, 1), personal[..., self.groups.agents, :].flatten(0, 2))
         returns = rollout.reward[..., self.groups.agents].sum(0)
-        self.reward_scale = returns.std().clamp(min=1e-6) if self.policy.scale_reward else torch.ones(())
+        self.reward_scale = spread(returns) if self.policy.scale_reward else torch.ones(())
 
     def _prepare(self, rollout: Rollout) -> dict[str, Tensor]:
         """Inputs, choices and returns; personal things as [G, rows, K, ...], common ones as [1, rows, C]."""

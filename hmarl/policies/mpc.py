@@ -44,9 +44,9 @@ class MPC:
     scope: Scope = "home"
 
     @property
-    def centralised(self) -> bool:
-        """Whether moves of one home rest on what belongs to others."""
-        return self.scope == "community"
+    def private(self) -> bool:
+        """Whether no move of a home rests on what belongs to others."""
+        return self.scope == "home"
 
     def start(self, spec: Spec) -> Controller:
         """Start the controllers.

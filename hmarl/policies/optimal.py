@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,12 +32,13 @@ class Optimal:
         stores as one balance, the least cost there is.
     """
 
+    foresight: ClassVar[bool] = True
     scope: Scope = "home"
 
     @property
-    def centralised(self) -> bool:
-        """Whether moves of one home rest on what belongs to others."""
-        return self.scope == "community"
+    def private(self) -> bool:
+        """Whether no move of a home rests on what belongs to others."""
+        return self.scope == "home"
 
     def start(self, spec: Spec) -> Planner:
         """Start the planners.

@@ -13,7 +13,7 @@ from hmarl.advantage import generalised_advantage
 from hmarl.nets.networks import Groups, Sharing, StackedMLP, clip_per_group, set_rate
 from hmarl.policies.base import Blocks, Price, Rollout, Seen, Spec, Training, learned_heads
 from hmarl.policies.ranges import check_ranges
-from hmarl.scaling import Standard
+from hmarl.scaling import Standard, spread
 from retail.observation import Features
 from retail.streams import torch_stream
 
@@ -219,7 +219,7 @@ class PPOLearner:
         common, personal = (part[:-1] for part in rollout.features)
         self.standard = Standard.of(common.flatten(0, 1), personal[..., self.groups.agents, :].flatten(0, 2))
         day = rollout.reward[..., self.groups.agents].flip(0).cumsum(0)
-        self.reward_scale = day.std().clamp(min=1e-6)
+        self.reward_scale = spread(day)
 
     def _central(self, features: Features) -> Tensor:
         """Common input of the critic, [R, C]; pooled: with the mean of the personal features of all prosumers."""

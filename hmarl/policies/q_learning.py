@@ -165,7 +165,8 @@ class TableLearner:
 
     def __init__(self, policy: QLearning, spec: Spec) -> None:
         self.policy, self.spec, self.macro = policy, spec, spec.game is not None and policy.choices == "macro"
-        self.heads = learned_heads(spec, "truthful")
+        # A macro-action names what becomes of the store; what else a home could move follows the game's own rule.
+        self.heads = ("battery",) if self.macro else learned_heads(spec, "truthful")
         self.levels = Choices.of(policy.levels, len(self.heads))
         self.cells = cells_of(policy, spec)
         self.decides = spec.deciding(self.heads)

@@ -14,7 +14,7 @@ from hmarl.policies.base import Blocks, Price, Rollout, Seen, Spec, Training, le
 from hmarl.policies.levels import Choices, check_levels
 from hmarl.policies.mean_action import MeanAction
 from hmarl.policies.ranges import check_ranges
-from hmarl.scaling import Standard
+from hmarl.scaling import Standard, spread
 from retail.observation import Features
 from retail.streams import torch_stream
 
@@ -266,7 +266,7 @@ class ValueLearner:
         common, personal = (part[:-1] for part in rollout.features)
         self.standard = Standard.of(common.flatten(0, 1), personal[..., self.groups.agents, :].flatten(0, 2))
         returns = rollout.reward[..., self.groups.agents].sum(0)
-        self.reward_scale = returns.std().clamp(min=1e-6) if self.policy.scale_reward else torch.ones(())
+        self.reward_scale = spread(returns) if self.policy.scale_reward else torch.ones(())
 
     def _update(self, terminated: bool) -> tuple[float, float]:
         """One mini-batch for all nets: loss and mean value of what was chosen."""

@@ -216,7 +216,8 @@ class GameRules(Section):
     reward : str
         Whose cost a follower feels.
     storage_end : str
-        What happens to energy left in store at the end of a day.
+        What happens to energy left in store at the end of a day. Under ``carry`` days follow each other without end: give
+        learners a ``gamma`` below 1, such as 0.99, or their values never settle.
     dispatch : str
         Whether the battery moves as the action says, or beyond that only as far as posted blocks clear.
     keep : float

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -39,7 +41,9 @@ def standard_load(
     quarter = np.timedelta64(15, "m")
     first, last = window.clock[0] + turn - 96 * quarter, window.clock[-1] + turn + 192 * quarter
     years = range(int(str(first)[:4]), int(str(last)[:4]) + 1)
-    series = pd.concat([bdew.ElecSlp(y).get_scaled_power_profiles({profile: 1.0})[profile] for y in years]) / 4
+    # demandlib turns every later warning of the process into an error; what it changes is put back here.
+    with warnings.catch_warnings():
+        series = pd.concat([bdew.ElecSlp(y).get_scaled_power_profiles({profile: 1.0})[profile] for y in years]) / 4
     start = int((window.clock[0] + turn - np.datetime64(series.index[0], "m")) / quarter)
     per_step = window.step_minutes // 15
     values = series.to_numpy()

@@ -227,3 +227,20 @@ def test_mistakes_are_sentences():
         community(efficiency=1.2, min_kwh=-1.0)
     assert "eta_charge" in str(caught.value)
     assert "store_min" in str(caught.value)
+
+
+@pytest.mark.parametrize("rule", list(AUCTIONS))
+def test_a_limit_price_moves_something_where_somebody_looks_at_it(rule):
+    game = Game(community(), auction(rule))
+    moved = game.controls(("battery", "price"))
+    assert moved[:, 0].tolist() == [True, False, True, False, True]
+    # The same stores and other limit prices: does anybody pay otherwise?
+    cash = []
+    for sign in (1, -1):
+        state, total = game.reset(torch.arange(3), tariff(24)), 0
+        while state.step < 24:
+            action = torch.stack([torch.zeros(3, 5), sign * torch.ones(3, 5)], -1)
+            state, outcome = game.step(state, action)
+            total = total + outcome.trade_cash
+        cash.append(total)
+    assert bool(moved[:, 1].all()) == bool(moved[:, 1].any()) == (not torch.equal(*cash))

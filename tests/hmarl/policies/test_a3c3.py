@@ -215,3 +215,9 @@ def test_wrong_settings_are_refused_at_once():
     with pytest.raises(ValueError, match=r"noise is 0\.6; it must be below 0\.577"):
         A3C3(noise=0.6)
     assert A3C3.paper().passes == A3C3.paper().parts == 1
+
+
+@pytest.mark.parametrize("name", ["hidden", "encoder"])
+def test_nets_have_a_layer(name):
+    with pytest.raises(ValueError, match=f"{name} is empty"):
+        A3C3(**{name: ()})

@@ -15,6 +15,7 @@ from hmarl.policies.mb_a3c3 import MBA3C3
 from hmarl.training import Ground, collect, train
 from retail import Battery, Community, Game, Tariff, auction
 from retail.observation import PRICE_SCALE, Features
+from retail.peak import Peak
 from retail.streams import stream, torch_stream
 
 PRICES = Tariff.make(energy=np.array([0.04] * 7 + [0.11] * 10 + [0.33] * 4 + [0.11] * 3), network=0.11, sell=0.04)
@@ -135,9 +136,16 @@ def test_an_imagined_step_with_the_true_trade_is_the_step_of_the_game(end, actio
 
 @pytest.mark.parametrize("use", ["lookahead", "dyna"])
 def test_imagination_needs_the_own_bill_of_committed_moves(use):
-    for rules in ({"reward": "difference"}, {"reward": "own", "dispatch": "contingent"}):
-        with pytest.raises(Misfit, match=f"use '{use}' imagines the own bill"):
-            MBA3C3(use=use, **FAST).start(spec(small(**rules)))
+    cap = Peak(cap_kw=2.0)
+    for rules, there in (
+        ({"reward": "difference"}, "reward difference"),
+        ({"dispatch": "contingent"}, "dispatch contingent"),
+        ({"curtail": True}, "curtailment"),
+        ({"peak": cap}, "a price on its peak"),
+    ):
+        with pytest.raises(Misfit, match=f"use '{use}' imagines the own bill .* the game has {there};"):
+            MBA3C3(use=use, **FAST).start(spec(small(**{"reward": "own"} | rules)))
+    MBA3C3(use=use, **FAST).start(spec(small(reward="own", peak=replace(cap, rule="report"))))
 
 
 def test_lookahead_plays_the_best_of_its_candidates_when_not_exploring():

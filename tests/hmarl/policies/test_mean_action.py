@@ -1,5 +1,7 @@
 """Mean-field learners reproduce the Ising model, and their mean action is a mean."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -148,3 +150,15 @@ def test_memory_of_others_begins_anew_with_an_episode():
     first = learner.act(Seen(features, None, 0), False)
     learner.act(Seen(features, None, 1), True)
     assert torch.equal(learner.act(Seen(features, None, 0), False), first)
+
+
+def test_neighbours_that_decide_nothing_do_not_count():
+    spec = arena_spec(Aim(agents=3), 0)
+    spec = replace(
+        spec, controls=torch.tensor([[True], [True], [False]]), neighbours=torch.tensor([[1, 2], [0, 2], [0, 1]])
+    )
+    field = MeanAction.of(spec, spec.heads, 3)
+    one = field(torch.tensor([0, 2, 1]))
+    assert one.tolist() == [[0, 0, 1], [1, 0, 0], [0.5, 0, 0.5]]
+    # The third one's column is whatever learning makes of its zero action; it changes nothing.
+    assert torch.equal(field(torch.tensor([0, 2, -1])), one)

@@ -67,8 +67,8 @@ def test_information_and_coordination_are_worth_something():
     known, blurred = (cost(game, controller(game, "home", f)).mean() for f in (Perfect(), Noisy(0.6)))
     assert bound < community < home
     assert known < blurred
-    assert MPC("community").centralised
-    assert not MPC("home").centralised
+    assert MPC("home").private
+    assert not MPC("community").private
 
 
 @pytest.mark.parametrize("end", ["restore", "carry"])

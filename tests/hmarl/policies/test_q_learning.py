@@ -1,6 +1,7 @@
 """Tables: exact on a problem with an exact answer, collusive where they are known to be, frozen among rules."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -225,3 +226,21 @@ def test_impossible_tables_are_refused():
     with pytest.raises(Misfit, match="retail game only"):
         QLearning(mode="frozen").start(arena_spec(Aim(), 0))
     assert QLearning.paper().gamma == 0.99
+
+
+def test_macro_actions_leave_further_heads_to_the_game():
+    game = replace(lively_game(), curtail=True)
+    learner = QLearning(episodes=8, batch_days=4).start(Spec.of(game, torch.zeros(5, dtype=torch.int64), 0))
+    ground = Ground(game, torch.arange(2, DAYS), arrivals(game, 0))
+    train(learner, ground, LIVELY_TARIFF, 8, stream(0, "days"), batch_days=4, budget=8)
+    assert learner.heads == ("battery",)
+    assert float(learner.table.values.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("policy", [DQN, MFQ, MFAC])
+def test_a_single_return_has_a_scale(policy):
+    arena = Aim(agents=1)
+    learner = policy(batch_days=1).start(arena_spec(arena, 0))
+    practise(learner, arena, 3, copies=1, seed=0)
+    assert 0 < float(learner.reward_scale) < 10
+    assert torch.isfinite(mean_return(learner, arena, 10, 0)).all()

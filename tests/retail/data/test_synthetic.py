@@ -1,5 +1,6 @@
 """The synthetic source."""
 
+import warnings
 from dataclasses import replace
 from datetime import date
 
@@ -49,3 +50,10 @@ def test_synthetic_mistakes_come_together():
         Synthetic(prosumers=0, pv=1.5)
     assert "prosumers" in str(caught.value)
     assert "pv" in str(caught.value)
+
+
+def test_reading_leaves_the_warnings_of_the_process_alone():
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        Synthetic(3).read(WINDOW, None, 0)
+        assert ("error", None, Warning, None, 0) not in warnings.filters
