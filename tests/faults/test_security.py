@@ -1,4 +1,7 @@
-"""Nothing a study, a data file or a run folder holds can run code, leave its folder, or reach the network."""
+"""Nothing a study, a data file or a run folder holds can run code, leave its folder, or reach the network.
+
+One thing may: a study names the file of a plug-in, ``FILE.py:Class``, and checking or running that study runs the file.
+"""
 
 import ast
 import contextlib
