@@ -23,7 +23,7 @@ OURS = ("hmarl", "aggregator", "wholesale", "retail")
 
 
 _PREFIX = "hmarl_file_"
-_FILE = re.compile(r"(?P<path>[^\0\n]+?\.py)(?::(?P<attribute>.*))?")
+_FILE = re.compile(r"(?P<path>[^\0\n]+?\.py)(?P<rest>(?::.*)?)")
 
 
 class NotThere(ImportError):
@@ -62,11 +62,8 @@ def anchored(target: str, folder: Path) -> str:
     str
         With the absolute path of a file; else as it was.
     """
-    path, said = file_of(target), _FILE.fullmatch(target)
-    if path is None or said is None:
-        return target
-    whole = os.path.normpath(folder.absolute() / path)
-    return whole if said["attribute"] is None else f"{whole}:{said['attribute']}"
+    match = _FILE.fullmatch(target)
+    return os.path.normpath(folder.absolute() / match["path"]) + match["rest"] if match else target
 
 
 def imported(target: str) -> Any:
@@ -89,11 +86,16 @@ def imported(target: str) -> Any:
     Exception
         Whatever the code raises.
     """
-    path, said = file_of(target), _FILE.fullmatch(target)
-    name, attribute = ("", said["attribute"] or "") if said else (target.partition(":")[0], target.partition(":")[2])
-    module = importlib.import_module(name) if path is None else _of_file(path)
-    if not attribute or not hasattr(module, attribute):
-        raise NotThere(f"it has no class {attribute}" if attribute else "no class is named")
+    match = _FILE.fullmatch(target)
+    if match:
+        module, attribute = _of_file(Path(match["path"])), match["rest"].removeprefix(":")
+    else:
+        name, _, attribute = target.partition(":")
+        module = importlib.import_module(name)
+    if not attribute:
+        raise NotThere("no class is named")
+    if not hasattr(module, attribute):
+        raise NotThere(f"it has no class {attribute}")
     return getattr(module, attribute)
 
 

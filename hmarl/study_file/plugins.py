@@ -1,8 +1,8 @@
 """Swappable things by name: policies, auctions, markets, leaders, forecasts and data sources.
 
 Each kind has one table of strings, ``{"mark-up": "aggregator.leaders.mark_up:MarkUp"}``, in the package where the
-things live, and an entry-point group ``hmarl.<kind>`` of the same form for other distributions; ``FILE.py:Class`` names
-itself. A class is imported when named.
+things live, and an entry-point group ``hmarl.<kind>`` of the same form for other distributions; ``FILE.py:Class`` needs
+neither. A class is imported when named.
 """
 
 from __future__ import annotations
