@@ -48,8 +48,8 @@ def study_of(path: Path) -> tuple[Study, dict[str, Any]]:
     return Study.parse({"study": resolved["study"], "seeds": [seed], **document, "arms": arms}, str(path)), held
 
 
-def differences(held: Mapping[str, Any], data: Path | None) -> list[str]:
-    """Name everything that could change the result: versions, source and data.
+def differences(held: Mapping[str, Any], data: Path | None, resolved: Mapping[str, Any] | None = None) -> list[str]:
+    """Name everything that could change the result: versions, source, plug-ins and data.
 
     Parameters
     ----------
@@ -57,6 +57,8 @@ def differences(held: Mapping[str, Any], data: Path | None) -> list[str]:
         A manifest.
     data : Path or None
         Folder of the real data today.
+    resolved : mapping, optional
+        The arm as it is today, from `hmarl.study.Arm.resolved`.
 
     Returns
     -------
@@ -69,6 +71,8 @@ def differences(held: Mapping[str, Any], data: Path | None) -> list[str]:
     pairs += [("Python", held.get("python"), platform.python_version())]
     pairs += [("the source", held.get("commit"), manifest.commit())]
     said = [f"{name} was {old or 'absent'}, now it is {new or 'absent'}." for name, old, new in pairs if old != new]
+    changed = storage.changed_code(held.get("resolved") or {}, resolved or {})
+    said += [f"The code of {name} has changed since." for name in changed]
     for name, digest in sorted((held.get("data") or {}).items()):
         path = None if data is None else data / name
         if path is None or not path.is_file():

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.multiprocessing import get_context
 
 from hmarl.policies.base import Learner, Rollout, Spec
+from hmarl.study_file.plugin_code import LoadedFiles
 from retail.streams import torch_stream
 
 Made = tuple[float, Mapping[str, float]]
@@ -113,7 +114,7 @@ class Crew:
         state = {k: v for k, v in learner.state().items() if k not in ("optimizer", "parameters")}
         fixed = (learner.policy, learner.spec, state, parameters, moments, self.jobs, self.done, self.end)
         self.processes = [
-            context.Process(target=_work, args=(place, player.of_worker(place), *fixed), daemon=True)
+            context.Process(target=_work, args=(LoadedFiles(), place, player.of_worker(place), *fixed), daemon=True)
             for place in range(learner.workers)
         ]
 
@@ -237,6 +238,7 @@ class _Master:
 
 
 def _work(
+    files: LoadedFiles,
     place: int,
     player: Player,
     policy: Any,

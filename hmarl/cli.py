@@ -216,10 +216,13 @@ def list_(kind: KindName, debug: Debug = False) -> None:
 
     headings = ["name", "what it is", "source", *(["plays"] if kind == "policies" else [])]
     table = Table(*headings, box=None, pad_edge=False)
-    for name in plugins.names(kind):
+    found, problems = plugins.usable(kind)
+    for name in found:
         row = [name, plugins.one_line(kind, name), plugins.source(kind, name)]
         table.add_row(*row, *([plugins.plays(name)] if kind == "policies" else []))
     _console().print(table)
+    for problem in problems:
+        typer.echo(f"Not usable: {problem}", err=True)
 
 
 def main() -> None:
@@ -294,7 +297,7 @@ def _as_then(said: str, data: Path | None, settings: list[str] | None, seeds: in
     if settings or seeds:
         raise typer.BadParameter("a manifest is run as it is; --set and --seeds are for study files")
     study, held = study_of(Path(said))
-    for one in differences(held, data):
+    for one in differences(held, data, study.baseline.resolved()):
         typer.echo(f"Warning: {one}", err=True)
     return study
 

@@ -123,32 +123,35 @@ def fingerprint(*parts: Any) -> str:
     Raises
     ------
     TypeError
-        If a part is anything else, or of a class made inside a function, whose name says too little.
+        If a part is anything else, or of a class made inside a function, whose name says too little; it says where.
     """
     digest = hashlib.sha256()
     for part in parts:
-        _feed(digest, part)
+        _feed(digest, part, "")
     return digest.hexdigest()
 
 
-def _feed(digest: Any, part: Any) -> None:
+def _feed(digest: Any, part: Any, where: str) -> None:
     if isinstance(part, Mapping):
         for key in sorted(part, key=str):
             digest.update(f"[{key}]".encode())
-            _feed(digest, part[key])
+            _feed(digest, part[key], f"{where}[{key!r}]")
     elif isinstance(part, Tensor | np.ndarray):
         values = part.detach().cpu().numpy() if isinstance(part, Tensor) else part
         digest.update(f"{values.dtype}{values.shape}".encode())
         digest.update(np.ascontiguousarray(values).tobytes())
     elif isinstance(part, Sequence) and not isinstance(part, str | bytes):
         digest.update(f"({len(part)}".encode())
-        for item in part:
-            _feed(digest, item)
+        for place, item in enumerate(part):
+            _feed(digest, item, f"{where}[{place}]")
     elif is_dataclass(part) and "<locals>" not in type(part).__qualname__:
         digest.update(f"<{type(part).__module__}.{type(part).__qualname__}".encode())
         for one in fields(part):
-            _feed(digest, getattr(part, one.name))
+            _feed(digest, getattr(part, one.name), f"{where}.{one.name}")
     elif part is None or isinstance(part, PLAIN):
         digest.update(repr(part).encode() + b";")
     else:
-        raise TypeError(f"A {type(part).__qualname__} has no fingerprint: its numbers are not known.")
+        raise TypeError(
+            f"{where or 'it'} is of type {type(part).__qualname__}; write tensors, arrays, numbers, strings, None, and "
+            "mappings, lists and tuples of them"
+        )

@@ -207,7 +207,8 @@ def check_folder(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = Fal
     Raises
     ------
     RunFolderError
-        If the folder holds another study (unless fresh), or something that is no run.
+        If the folder holds another study or a run of other code of a plug-in (unless fresh), or something that is no
+        run.
     """
     if not folder.exists():
         return
@@ -217,12 +218,44 @@ def check_folder(folder: Path, resolved: Mapping[str, Any], *, fresh: bool = Fal
         check_format(folder, read_json(folder / MANIFEST) or {})
     if held is None and any(not path.name.endswith(".part") for path in folder.iterdir()):
         raise RunFolderError(f"{folder} holds files that are no run of hmarl; move them or choose another --out.")
-    held = None if held is None else {name: value for name, value in held.items() if name != "format"}
-    if held is not None and held != _as_read(resolved) and not fresh and not _barren(folder):
+    if held is None or fresh or _barren(folder):
+        return
+    then, now = _settings(held), _settings(_as_read(resolved))
+    if then != now:
         raise RunFolderError(
-            f"{folder} holds a run of a different study ({_difference(held, _as_read(resolved))}); use --fresh to "
-            "replace it or --out DIR to keep both."
+            f"{folder} holds a run of a different study ({_difference(then, now)}); use --fresh to replace it or "
+            "--out DIR to keep both."
         )
+    if changed := changed_code(held, resolved):
+        raise RunFolderError(
+            f"{folder} holds a run with other code of {' and '.join(changed)}, which has changed since; use --fresh to "
+            "redo the run or --out DIR to keep both."
+        )
+
+
+def changed_code(held: Mapping[str, Any], resolved: Mapping[str, Any]) -> list[str]:
+    """Which plug-ins of others had other code in an earlier run.
+
+    Parameters
+    ----------
+    held : mapping
+        The resolved study of that run; older ones do not say and are trusted.
+    resolved : mapping
+        From `hmarl.study.Arm.resolved`.
+
+    Returns
+    -------
+    list of str
+        As named there, e.g. ``policy patient``.
+    """
+    then, now = held.get("plugins"), resolved.get("plugins") or {}
+    said = then if isinstance(then, Mapping) else {}
+    return [name for name in sorted(now) if said.get(name, now[name]) != now[name]]
+
+
+def _settings(held: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved study without what is compared in its own way."""
+    return {name: value for name, value in held.items() if name not in ("format", "plugins")}
 
 
 def _barren(folder: Path) -> bool:
@@ -262,7 +295,7 @@ def finished(folder: Path, resolved: Mapping[str, Any]) -> bool:
     Returns
     -------
     bool
-        True if the manifest, which is written last, names the same resolved study.
+        True if the manifest, which is written last, names the same resolved study and code of plug-ins.
 
     Raises
     ------
@@ -270,7 +303,10 @@ def finished(folder: Path, resolved: Mapping[str, Any]) -> bool:
         If a newer version wrote it.
     """
     manifest = read_json(folder / MANIFEST)
-    if manifest is None or manifest.get("resolved") != _as_read(resolved):
+    held = (manifest or {}).get("resolved")
+    if manifest is None or not isinstance(held, dict) or _settings(held) != _settings(_as_read(resolved)):
+        return False
+    if changed_code(held, resolved):
         return False
     check_format(folder, manifest)
     return True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from hmarl.study_file import yaml_reader
 from hmarl.study_file.arm import Arm
 from hmarl.study_file.header import KEYS, check_header
-from hmarl.study_file.merging import SECTIONS, put
+from hmarl.study_file.merging import SECTIONS, put, with_whole_paths
 from hmarl.study_file.plan import Execution, Rank, Sample, Vary
 from hmarl.study_file.problems import Problem, StudyError, unknown
 from hmarl.study_file.resolve import resolve
@@ -129,6 +129,7 @@ class Study:
             if not problems:
                 problems = [Problem("study", read.values, f"allowed: a mapping with keys {', '.join(KEYS)}")]
             raise StudyError(problems, where)
+        read.values = with_whole_paths(read.values, Path(where).parent)
         header, found = check_header(read.values)
         arms, more = resolve(read.values if _arms_usable(read.values) else {**read.values, "arms": {}})
         problems += [_with_line(problem, read.lines) for problem in [*found, *more]]

@@ -15,7 +15,7 @@ from hmarl.asynchronous import Made, Shareable, by_workers
 from hmarl.diagnosis import EXPLODED, broken_tensors
 from hmarl.evaluation import look, play
 from hmarl.halfway import Halfway, Keeper, fingerprint
-from hmarl.policies.base import Descending, Learner, Rollout, Tunable
+from hmarl.policies.base import Descending, Learner, Misfit, Rollout, Tunable
 from hmarl.public import publish, reads_public, unpublished
 from hmarl.tuning import tune
 from retail.game import Game, GameError
@@ -149,7 +149,10 @@ def _beginning(
     if ground.keeper is None:
         return ""
     prices = [getattr(tariff, f.name) for f in fields(tariff)]
-    return fingerprint(learner.state(), rng.bit_generator.state, prices, ground.days, counts)
+    try:
+        return fingerprint(learner.state(), rng.bit_generator.state, prices, ground.days, counts)
+    except TypeError as error:  # all but the state is ours
+        raise Misfit(f"{type(learner).__name__}.state() cannot be kept: {error}.") from error
 
 
 def _update(

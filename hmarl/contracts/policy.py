@@ -16,6 +16,7 @@ from torch import Tensor
 from hmarl.contracts.error import ContractError, trial
 from hmarl.contracts.knowledge import check_knowledge
 from hmarl.contracts.trials import DAYS, Scene, scenes
+from hmarl.halfway import fingerprint
 from hmarl.policies.base import Learner, Misfit, Policy, Seen
 from hmarl.study_file import plugins, yaml_reader
 from hmarl.study_file.validation import plain, validate
@@ -168,6 +169,10 @@ def _check_resume(policy: Policy, scene: Scene, where: str) -> None:
     for k in range(2):
         scene.learn(straight, 5, k / ROUNDS)
     file = io.BytesIO()
+    try:
+        fingerprint(straight.state())
+    except TypeError as error:
+        raise ContractError(f"{where} keeps more than tensors and numbers in its state: {error}.") from error
     torch.save(straight.state(), file)
     file.seek(0)
     try:

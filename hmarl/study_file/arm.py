@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hmarl.study_file import plugins
 from hmarl.study_file.calendar import Calendar
 from hmarl.study_file.merging import SECTIONS
 from hmarl.study_file.resolve import as_written
@@ -51,7 +52,11 @@ class Arm(Section):
         -------
         dict
             Names of study and arm and every section with all defaults. Title, seeds, measures and which arm is the
-            baseline are left out: changing them redoes no finished run.
+            baseline are left out: changing them redoes no finished run. Where there are plug-ins of others,
+            ``plugins``: hashes of their code.
         """
         sections = {name: as_written(name, getattr(self, name)) for name in SECTIONS}
-        return {"study": self.study, "arm": self.name, **sections}
+        market = [self.wholesale.market] if self.wholesale else []
+        named = [self.community.source, self.auction, self.forecast, self.followers, self.leader, *market]
+        code = {f"{plugins.KINDS[one.kind]} {one.name}": one.code for one in named if one.code is not None}
+        return {"study": self.study, "arm": self.name, **sections, **({"plugins": code} if code else {})}

@@ -25,7 +25,8 @@ def study_schema() -> Schema:
     -------
     dict
         JSON schema (2020-12). It knows all installed policies, auctions, markets, leaders and sources with their
-        parameters, also those of other distributions; what only holds between keys, `hmarl check` says.
+        parameters, also those of other distributions that can be imported; what only holds between keys, `hmarl check`
+        says.
     """
     header = _described(Header)["properties"]
     sections = {name: _section(name, whole=True) for name in SECTIONS}
@@ -63,10 +64,10 @@ def _section(name: str, *, whole: bool) -> Schema:
 
 def _plugins(kind: str, key: str, own: Schema | None, whole: bool) -> Schema:
     """A bare name, or a mapping with a name, its parameters and the keys of the section itself."""
-    lines = {name: plugins.one_line(kind, name) for name in plugins.names(kind)}
+    lines = {name: plugins.one_line(kind, name) for name in plugins.usable(kind)[0]}
     # where the section itself insists on keys, a bare name can only be an override
-    bare = {"enum": list(lines), "description": "; ".join(f"{name}: {line}" for name, line in lines.items())}
-    branches = [bare] if not (whole and own and own.get("required")) else []
+    bare: Schema = {"enum": list(lines), "description": "; ".join(f"{name}: {line}" for name, line in lines.items())}
+    branches: list[Schema] = [bare] if not (whole and own and own.get("required")) else []
     for name, line in lines.items():
         about = _described(plugins.load(kind, name))
         properties = {key: {"const": name, "description": line}, **about["properties"]}
@@ -75,6 +76,14 @@ def _plugins(kind: str, key: str, own: Schema | None, whole: bool) -> Schema:
             properties |= own["properties"]
             required += own.get("required", [])
         branches.append(_mapping(properties, line, required if whole else []))
+    of_file: Schema = {
+        "type": "string",
+        "pattern": r"\.py:\w+$",
+        "description": "FILE.py:Class, from the folder of the study.",
+    }
+    if bare in branches:
+        branches.append(of_file)
+    branches.append({"type": "object", "properties": {key: of_file}, "required": [key]})
     return {"anyOf": branches}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from hmarl.study_file.plugin_code import anchored
 from hmarl.study_file.problems import StudyError, unknown
 
 NAMED = {
@@ -14,6 +16,8 @@ NAMED = {
     "leader": "leaders",
     "wholesale": "markets",
 }
+KEYS = ("name", "source")
+"""Where the name of a plug-in stands in its section."""
 SECTIONS = (
     "calendar",
     "community",
@@ -49,6 +53,43 @@ def normal(section: str, raw: Any) -> Any:
     if isinstance(raw, str) and (section in NAMED or section in ("tariff", "clusters")):
         return {"name": raw}
     return {"source": raw} if isinstance(raw, str) and section == "community" else raw
+
+
+def with_whole_paths(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Say from the root where files of plug-ins are, ``FILE.py:Class``.
+
+    Parameters
+    ----------
+    document : dict
+        A study, or an arm of it, as written.
+    folder : Path
+        Of the study file.
+
+    Returns
+    -------
+    dict
+        The same wherever it is read.
+    """
+    found = dict(document)
+    for section in [name for name in (*NAMED, "community") if name in document]:
+        found[section] = _whole(document[section], folder)
+    if isinstance(arms := document.get("arms"), Mapping):
+        found["arms"] = {
+            name: with_whole_paths(dict(arm), folder) if isinstance(arm, Mapping) else arm for name, arm in arms.items()
+        }
+    if isinstance(vary := document.get("vary"), Mapping):
+        found["vary"] = {
+            path: [_whole(value, folder) for value in values] if isinstance(values, list) else values
+            for path, values in vary.items()
+        }
+    return found
+
+
+def _whole(value: Any, folder: Path) -> Any:
+    """A name, or a mapping with one, with the whole path if it is that of a file."""
+    if isinstance(value, Mapping):
+        return {k: _whole(item, folder) if k in KEYS and isinstance(item, str) else item for k, item in value.items()}
+    return anchored(value, folder) if isinstance(value, str) else value
 
 
 def merge(section: str, base: Any, over: Any) -> Any:

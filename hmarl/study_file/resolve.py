@@ -213,15 +213,16 @@ def _with_plugin(
         reason = "is no name" if not isinstance(name, Mapping) else f"is no name; its parameters stand beside {key}"
         problems.insert(0, Problem(key, name, allowed, reason=MISSING if name is None else reason))
         return None, problems
-    if name not in plugins.names(kind):
+    if not plugins.known(kind, name):
         names = [*plugins.names(kind), *extra]
         return None, [unknown(key, name, names, what=what, label=kind), *problems]
     parameters = {k: v for k, v in raw.items() if k != key and k not in own_keys}
-    instance, found = plugins.check(kind, name, parameters)
+    instance, found = plugins.check(kind, name, parameters, key)
     problems += [_with_keys(problem, own_keys) for problem in found]
     if problems:
         return None, problems
-    return (Plugin(kind=kind, name=name, parameters=plugins.parameters(instance)), values), []
+    found_code = plugins.code(kind, name)
+    return (Plugin(kind=kind, name=name, parameters=plugins.parameters(instance), code=found_code), values), []
 
 
 def _with_keys(problem: Problem, keys: list[str]) -> Problem:

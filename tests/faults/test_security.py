@@ -1,7 +1,12 @@
-"""Nothing a study, a data file or a run folder holds can run code, leave its folder, or reach the network."""
+"""Nothing a study, a data file or a run folder holds can run code, leave its folder, or reach the network.
+
+One thing may: a study names the file of a plug-in, ``FILE.py:Class``, and checking or running that study runs the file.
+"""
 
 import ast
+import contextlib
 import gzip
+import json
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -11,6 +16,8 @@ import pandas as pd
 import pytest
 from faults.small_study import environment, text
 
+from hmarl.report.page import report_folder
+from hmarl.results import load
 from hmarl.run import run_study
 from hmarl.study import Study, StudyError
 from hmarl.study_file import plugins
@@ -50,12 +57,36 @@ def test_the_source_has_no_door(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["os:system", "../evil:Evil", "/tmp/evil.py:Evil", "hmarl.cli:main", "__class__", "a.b:C"]
+    "name", ["os:system", "../evil:Evil", "/tmp/evil.pyc:Evil", "evil.so:Evil", "hmarl.cli:main", "__class__", "a.b:C"]
 )
 @pytest.mark.parametrize("kind", plugins.KINDS)
 def test_names_of_plugins_are_names_only(kind, name):
     with pytest.raises(PluginError, match="is no"):
         plugins.load(kind, name)
+
+
+def test_code_of_a_file_runs_only_where_a_study_names_it_as_a_plugin(tmp_path, monkeypatch):
+    """A study may name a file of code; no other key does, and who only reads results runs nothing of it."""
+    monkeypatch.chdir(tmp_path)
+    mark = tmp_path / "ran"
+    code = f"import pathlib\npathlib.Path({str(mark)!r}).touch()\nraise RuntimeError('ran')\n"
+    (tmp_path / "evil.py").write_text(code)
+    name = f"{tmp_path / 'evil.py'}:Evil"
+    document = Study.parse(text(tmp_path)).document
+    for section, values in (("tariff", {"name": name}), ("clusters", name), ("game", {"reward": name})):
+        with contextlib.suppress(StudyError):
+            Study.parse({**document, section: values})
+    folder = run_study(Study.parse(text(tmp_path)), arms=["rule"], out=tmp_path / "runs").folder / "rule" / "0"
+    for file in ("manifest.json", "resolved.json"):
+        held = json.loads((folder / file).read_text())
+        (held.get("resolved") or held)["followers"] = {"name": name}
+        (folder / file).write_text(json.dumps(held))
+    load(folder)
+    report_folder(folder)
+    assert not mark.exists()
+    with pytest.raises(StudyError, match=r"followers\.name: 'evil\.py:Evil' of file .* RuntimeError: ran"):
+        Study.parse({**document, "followers": "evil.py:Evil"})
+    assert mark.exists()
 
 
 @pytest.mark.parametrize("name", ["../up", "/abs", "a/b", "a\\b", "..", ".", "", "a\n", "a b", "x" * 101, "-a", "a.b"])

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import types
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 
+from hmarl.contracts import check_policy
+from hmarl.contracts.error import ContractError
 from hmarl.evaluation import arrivals, play
 from hmarl.generalise import nearest_clusters, onto
 from hmarl.halfway import Keeper, fingerprint
@@ -105,6 +107,26 @@ def test_a_training_stopped_anywhere_ends_the_same(tmp_path, policy, rules):
     keeper.path.write_bytes(b"no checkpoint")
     with pytest.raises(RunFolderError, match=r"training.pt cannot be read by this version .*--fresh"):
         go(keeper)
+
+
+def test_a_state_that_cannot_be_kept_is_named_by_its_key(tmp_path):
+    """A set has no order, so no fingerprint: said before training, and by the contract."""
+
+    @dataclass(frozen=True)
+    class Counting(IPPO):
+        def start(self, spec):
+            learner = super().start(spec)
+            whole = learner.state
+            learner.state = lambda: {**whole(), "seen": [{"days": {1, 2}}]}
+            return learner
+
+    game, policy = small(), Counting(batch_days=7, epochs=1, minibatches=1)
+    ground = Ground(game, torch.arange(2, 9), arrivals(game, 0), keeper=Keeper(tmp_path / "training.pt"))
+    said = r"state.* \['seen'\]\[0\]\['days'\] is of type set; write tensors"
+    with pytest.raises(Misfit, match=said):
+        train(policy.start(spec(game)), ground, PRICES, 7, stream(0, "days"), batch_days=7)
+    with pytest.raises(ContractError, match=said):
+        check_policy(policy)
 
 
 STUDY = """

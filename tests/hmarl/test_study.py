@@ -258,8 +258,11 @@ def test_plugins(toys, monkeypatch):
     assert "mine" in plugins.names("leaders")
     assert plugins.make("leaders", "mine") is not None
     monkeypatch.setattr(plugins, "_foreign", lambda kind: (("fixed", "other:Fixed", "other"),))
-    with pytest.raises(PluginError, match="taken"):
-        plugins.names("leaders")
+    with pytest.raises(
+        PluginError, match=r"by hmarl \(toy_plugins:Plain\) and by other \(other:Fixed\): the name is taken"
+    ):
+        plugins.load("leaders", "fixed")
+    assert plugins.make("leaders", "margin") is not None
 
 
 def test_nearest():

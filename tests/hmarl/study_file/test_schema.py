@@ -58,6 +58,15 @@ def test_schema_and_checker_refuse_the_same(validator, change):
         Study.parse(BASE | change)
 
 
+def test_files_of_plugins_may_be_named(validator):
+    validator.validate(
+        BASE | {"followers": "mine/patient.py:Patient", "auction": {"name": "split.py:Split", "percent": 3}}
+    )
+    validator.validate(BASE | {"community": {"source": "terraces.py:Terraces", "battery": 0.5}})
+    assert not validator.is_valid(BASE | {"followers": "patient.py"})
+    assert not validator.is_valid(BASE | {"followers": {"name": "patient:Patient"}})
+
+
 @pytest.mark.parametrize("kind", plugins.KINDS)
 def test_every_name_and_parameter_is_known(kind):
     text = json.dumps(study_schema())
