@@ -62,7 +62,8 @@ def test_an_interval_that_touches_the_rule_is_a_miss():
 
 
 MISSED = {
-    "apg": "0.74 [0.70, 0.77]: 0.72 on the days it learns from, 0.64 on validation days (studies/real_homes)",
+    "apg": "0.74 [0.70, 0.77], with 0.81 on the days it learns from (studies/real_homes)",
+    "a3c3-own-long": "0.45 [0.41, 0.51] with one seed: no more than in a third of the time (studies/real_homes)",
 }
 """Lines that are not reached, with what was measured."""
 
