@@ -105,13 +105,15 @@ def run_study(
     if tensorboard:
         check_installed()
     chosen = [study.arm(name) for name in arms] if arms else list(study.arms)
-    if simulate is None:
-        check_followers(study, chosen)
     wanted = [
         Job(arm, seed, storage.job_folder(out, study.name, arm.name, seed), data, tensorboard=tensorboard)
         for seed in (study.seeds if seeds is None else seeds)
         for arm in chosen
     ]
+    if simulate is None:
+        # What is finished has played; its followers need no trial.
+        left = [job.arm for job in wanted if fresh or not storage.finished(job.folder, job.arm.resolved())]
+        check_followers(study, {arm.name: arm for arm in left}.values())
     return run_jobs(
         wanted,
         folder=out / study.name,

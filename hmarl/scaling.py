@@ -81,6 +81,25 @@ class Standard:
         scale = (x.std(0).clamp(min=1e-3) if x.numel() and len(x) > 1 else torch.ones(x.shape[1]) for x in rows)
         return cls(Features(*(x.mean(0) for x in rows)), Features(*scale))
 
+    @classmethod
+    def of_rollout(cls, features: Features, agents: Tensor) -> Standard:
+        """Measure what agents saw on a batch of training days before they acted.
+
+        Parameters
+        ----------
+        features : Features
+            Common [T + 1, B, C] and personal [T + 1, B, N, P]; those after the last step are left out.
+        agents : Tensor [K] int64
+            That learn.
+
+        Returns
+        -------
+        Standard
+            As ``of``.
+        """
+        common, personal = (part[:-1] for part in features)
+        return cls.of(common.flatten(0, 1), personal[..., agents, :].flatten(0, 2))
+
     def __call__(self, features: Features) -> Features:
         """Scale features and cut them to [-5, 5]; other numbers of them than were measured are refused."""
         given, known = (tuple(part.shape[-1] for part in parts) for parts in (features, self.mean))

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from hmarl.contracts.error import ContractError
-from hmarl.contracts.trials import DAYS, LIVELY_TARIFF, Scene, lively_game, retail_scene
-from hmarl.policies.base import Learner, Misfit, Policy
+from hmarl.contracts.trials import DAYS, LIVELY_TARIFF, Scene, fits, lively_game, retail_scene
+from hmarl.policies.base import Learner, Policy
 from retail.game import Game
 
 STEPS = 24
@@ -70,9 +70,9 @@ def check_knowledge(policy: Policy, name: str) -> None:
     """
     private, foresight = bool(getattr(policy, "private", True)), bool(getattr(policy, "foresight", False))
     game = replace(lively_game(), public="none", scale_days=torch.arange(MEASURED))
-    if not _fits(policy, game):
+    if not fits(policy, _scene(game)):
         game, private = replace(game, public="this_step"), False
-    if (foresight and not private) or not _fits(policy, game):
+    if (foresight and not private) or not fits(policy, _scene(game)):
         return
     played = _Played.of(policy, game)
     everybody = torch.ones(game.community.prosumers, dtype=torch.bool)
@@ -138,14 +138,6 @@ def _judge(off: float, what: str, remedy: str) -> None:
 
 def _scene(game: Game) -> Scene:
     return retail_scene(game, LIVELY_TARIFF, 0.0, 1.0, "what homes know", brief=False)
-
-
-def _fits(policy: Policy, game: Game) -> bool:
-    try:
-        policy.start(_scene(game).spec(0))
-    except Misfit:
-        return False
-    return True
 
 
 def _answers(learner: Learner, scene: Scene, last: int, played: list[Tensor]) -> list[Tensor]:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from hmarl.contracts.error import ContractError, trial
 from hmarl.contracts.knowledge import check_knowledge
-from hmarl.contracts.trials import DAYS, Scene, scenes
+from hmarl.contracts.trials import DAYS, Scene, fits, scenes
 from hmarl.halfway import fingerprint
-from hmarl.policies.base import Learner, Misfit, Policy, Seen
+from hmarl.policies.base import Learner, Policy, Seen
 from hmarl.study_file import plugins, yaml_reader
 from hmarl.study_file.validation import plain, validate
 
@@ -93,11 +93,7 @@ def _check_recipe(policy: Any, name: str) -> None:
 
 def _fits(policy: Policy, scene: Scene, name: str) -> bool:
     with trial(f"{name} in scene '{scene.name}'", "start"):
-        try:
-            policy.start(scene.spec(0))
-        except Misfit:
-            return False
-    return True
+        return fits(policy, scene)
 
 
 def _walk(learner: Learner, scene: Scene, rows: Tensor, act: Plays) -> list[Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from hmarl.arena import Arena, arena_spec, episode, mean_return
 from hmarl.arenas.aim import Aim
 from hmarl.evaluation import arrivals, look, play
-from hmarl.policies.base import Learner, Seen, Spec, portfolio_clusters
+from hmarl.policies.base import Learner, Misfit, Policy, Seen, Spec, portfolio_clusters
 from hmarl.public import publish, publish_actions, reads_public, unpublished
 from hmarl.training import Ground, train
 from retail.auctions.double_auction import DoubleAuction
@@ -173,6 +173,28 @@ DISPATCHES: tuple[Dispatch, ...] = ("committed", "contingent")
 LIVELY_TARIFF = Tariff.make(
     energy=np.array([0.04] * 7 + [0.11] * 10 + [0.33] * 4 + [0.11] * 3), network=0.11, sell=0.04
 )
+
+
+def fits(policy: Policy, scene: Scene) -> bool:
+    """Whether a policy plays a scene, or refuses it with ``Misfit``.
+
+    Parameters
+    ----------
+    policy : Policy
+        On trial.
+    scene : Scene
+        Arena or retail game.
+
+    Returns
+    -------
+    bool
+        Any other exception is the policy's own and passes.
+    """
+    try:
+        policy.start(scene.spec(0))
+    except Misfit:
+        return False
+    return True
 
 
 def lively_game(dispatch: Dispatch = "committed") -> Game:

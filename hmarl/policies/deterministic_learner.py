@@ -146,10 +146,8 @@ class DeterministicLearner:
 
     def _calibrate(self, rollout: Rollout) -> None:
         """Fix the scales of observation and reward from the first rollout (training days only)."""
-        common, personal = (part[:-1] for part in rollout.features)
-        self.standard = Standard.of(common.flatten(0, 1), personal[..., self.agents, :].flatten(0, 2))
-        rest = rollout.reward[..., self.agents].flip(0).cumsum(0)
-        self.reward_scale = spread(rest)
+        self.standard = Standard.of_rollout(rollout.features, self.agents)
+        self.reward_scale = spread(rollout.reward[..., self.agents].flip(0).cumsum(0))
 
     def _keep(self, rollout: Rollout) -> None:
         common, personal = rollout.features

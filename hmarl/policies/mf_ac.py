@@ -212,8 +212,7 @@ class MFACLearner:
 
     def _calibrate(self, rollout: Rollout) -> None:
         """Fix the scales of observation and reward from the first rollout (training days only)."""
-        common, personal = (part[:-1] for part in rollout.features)
-        self.standard = Standard.of(common.flatten(0, 1), personal[..., self.groups.agents, :].flatten(0, 2))
+        self.standard = Standard.of_rollout(rollout.features, self.groups.agents)
         returns = rollout.reward[..., self.groups.agents].sum(0)
         self.reward_scale = spread(returns) if self.policy.scale_reward else torch.ones(())
 

@@ -216,10 +216,8 @@ class PPOLearner:
 
     def _calibrate(self, rollout: Rollout) -> None:
         """Fix the scales of observation and reward from the first rollout (training days only)."""
-        common, personal = (part[:-1] for part in rollout.features)
-        self.standard = Standard.of(common.flatten(0, 1), personal[..., self.groups.agents, :].flatten(0, 2))
-        day = rollout.reward[..., self.groups.agents].flip(0).cumsum(0)
-        self.reward_scale = spread(day)
+        self.standard = Standard.of_rollout(rollout.features, self.groups.agents)
+        self.reward_scale = spread(rollout.reward[..., self.groups.agents].flip(0).cumsum(0))
 
     def _central(self, features: Features) -> Tensor:
         """Common input of the critic, [R, C]; pooled: with the mean of the personal features of all prosumers."""

@@ -36,6 +36,14 @@ def test_every_refusal_is_said_before_the_first_run(tmp_path):
     assert run_study(study, arms=["good"], out=tmp_path).done == ("good/0",)
 
 
+def test_what_is_finished_is_not_tried_again(tmp_path, monkeypatch):
+    study, tried = Study.parse(REFUSED), []
+    monkeypatch.setattr("hmarl.run.check_followers", lambda _, arms: tried.append([arm.name for arm in arms]))
+    for fresh in (False, False, True):
+        run_study(study, arms=["good"], out=tmp_path, fresh=fresh)
+    assert tried == [["good"], [], ["good"]]
+
+
 def test_where_only_the_data_know_the_homes_the_benefit_of_the_doubt_is_given():
     few = (
         "study: s\ncalendar: {start: 2012-07-08, days: 10, hold_out: 2}\n"
